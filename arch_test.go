@@ -1,0 +1,214 @@
+// Package palisade_test holds the rules of the house that a compiler cannot check: who may import
+// whom, and that the core stays pure. A change that needs a new line here needs a reason in docs/adr.
+package palisade_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/palisade-agent/palisade/"
+
+// imports lists, for every package of the project, which of the project's packages and which
+// foreign modules it may import. The standard library is free, but see pure.
+var imports = map[string][]string{
+	"filters":              {},
+	"jails":                {},
+	"internal/ident":       {},
+	"internal/filter/pyre": {"github.com/dlclark/regexp2/v2"},
+	"internal/filter/date": {"internal/filter/pyre"},
+	"internal/filter":      {"internal/ident", "internal/filter/pyre", "internal/filter/date"},
+	"internal/jail":        {"internal/ident"},
+	"internal/config":      {"internal/ident"},
+	"internal/source":      {"github.com/nxadm/tail"},
+	"internal/store":       {"internal/ident", "internal/jail", "internal/source", "go.etcd.io/bbolt"},
+	"internal/firewall":    {},
+	"internal/firewall/nft": {
+		"internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
+	},
+	"internal/control": {"golang.org/x/sys"},
+	"internal/agent": {
+		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
+		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
+	},
+	"cmd/agentd":   {"internal/*", "filters", "jails", "golang.org/x/sys"},
+	"cmd/agentctl": {"internal/config", "internal/control", "internal/filter", "internal/ident", "golang.org/x/sys"},
+	"demo":         {"internal/control", "golang.org/x/sys"},
+	// For tests only: nothing but test files may import it.
+	"internal/oracle": {},
+}
+
+// pure names what is free of effects: a folder with all below it, or single files of a folder.
+var pure = []string{
+	"internal/ident/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go",
+	"internal/firewall/ports.go",
+}
+
+// forbiddenInPure are the packages whose import makes an effect possible.
+var forbiddenInPure = []string{"os", "net", "sync", "context", "log", "log/slog", "os/exec", "math/rand", "math/rand/v2", "crypto/rand", "syscall"}
+
+// forbiddenClock are the functions of package time that read or wait for the clock.
+var forbiddenClock = []string{"Now", "Since", "Until", "After", "AfterFunc", "NewTimer", "NewTicker", "Sleep", "Tick", "Local"}
+
+type source struct {
+	path string // slash-separated, from the root
+	file *ast.File
+}
+
+func sources(t *testing.T) (files []source, fset *token.FileSet) {
+	t.Helper()
+	fset = token.NewFileSet()
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && path != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "tools" || name == "bin") {
+			return fs.SkipDir
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(fset, path, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		files = append(files, source{filepath.ToSlash(path), f})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files, fset
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	files, _ := sources(t)
+	seen := map[string]bool{}
+	for _, s := range files {
+		pkg := s.path[:max(strings.LastIndex(s.path, "/"), 0)]
+		allowed, known := imports[pkg]
+		seen[pkg] = true
+		if !known {
+			t.Errorf("%s: package %q is not in the import table", s.path, pkg)
+			continue
+		}
+		for _, spec := range s.file.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !mayImport(allowed, path) {
+				t.Errorf("%s imports %s, which the table does not allow %s", s.path, path, pkg)
+			}
+		}
+	}
+	for pkg := range imports {
+		if !seen[pkg] {
+			t.Errorf("the import table names %s, which does not exist", pkg)
+		}
+	}
+}
+
+func mayImport(allowed []string, path string) bool {
+	own, isOwn := strings.CutPrefix(path, module)
+	if !isOwn {
+		if first, _, _ := strings.Cut(path, "/"); !strings.Contains(first, ".") {
+			return true // standard library
+		}
+	}
+	return slices.ContainsFunc(allowed, func(a string) bool {
+		if isOwn {
+			prefix, wild := strings.CutSuffix(a, "*")
+			return own == a || wild && strings.HasPrefix(own, prefix) && own != "internal/oracle"
+		}
+		return path == a || strings.HasPrefix(path, a+"/")
+	})
+}
+
+func isPure(path string) bool {
+	return slices.ContainsFunc(pure, func(p string) bool {
+		if strings.HasSuffix(p, "/") {
+			return strings.HasPrefix(path, p)
+		}
+		ok, err := filepath.Match(p, path)
+		return err == nil && ok
+	})
+}
+
+func TestTheCoreIsPure(t *testing.T) {
+	files, fset := sources(t)
+	n := 0
+	for _, s := range files {
+		if !isPure(s.path) {
+			continue
+		}
+		n++
+		for _, spec := range s.file.Imports {
+			path, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if slices.Contains(forbiddenInPure, path) {
+				t.Errorf("%s: pure code imports %s", s.path, path)
+			}
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				t.Errorf("%s: pure code starts a goroutine", fset.Position(n.Pos()))
+			case *ast.SelectorExpr:
+				if id, ok := n.X.(*ast.Ident); ok && id.Name == "time" && slices.Contains(forbiddenClock, n.Sel.Name) {
+					t.Errorf("%s: pure code uses time.%s", fset.Position(n.Pos()), n.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+	if n < 10 {
+		t.Errorf("only %d pure files found: has the tree moved?", n)
+	}
+}
+
+// TestFilesStayReadable: a file that outgrows 500 lines is two rooms in one. Tables of data and the
+// tests are free.
+func TestFilesStayReadable(t *testing.T) {
+	files, fset := sources(t)
+	for _, s := range files {
+		if n := fset.File(s.file.Pos()).LineCount(); n > 560 {
+			t.Errorf("%s has %d lines: split it by what it does", s.path, n)
+		}
+	}
+}
+
+func TestEveryPackageTellsItsStory(t *testing.T) {
+	files, _ := sources(t)
+	told := map[string]bool{}
+	for _, s := range files {
+		dir := filepath.Dir(s.path)
+		told[dir] = told[dir] || s.file.Doc != nil && len(s.file.Doc.Text()) > 80
+	}
+	for dir, ok := range told {
+		if !ok {
+			t.Errorf("%s has no package comment that says what it is for", dir)
+		}
+	}
+}
+
+func TestNoRoomWithoutAName(t *testing.T) {
+	files, _ := sources(t)
+	for _, s := range files {
+		for part := range strings.SplitSeq(filepath.Dir(s.path), "/") {
+			if slices.Contains([]string{"util", "utils", "common", "helpers", "helper", "misc", "base", "types"}, part) {
+				t.Errorf("%s lies in a folder whose name says nothing", s.path)
+			}
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrNoJail: there is no such jail.
+	ErrNoJail = errors.New("there is no such jail")
+	// ErrInvalid: the request makes no sense as it stands.
+	ErrInvalid = errors.New("bad request")
+)
+
+// Service is what the daemon does for those who ask over the socket. Every method is safe for
+// concurrent use and ends with its context. An error is for the peer to read, one line, with the next
+// step; ErrNoJail and ErrInvalid tell the server which status to answer with.
+type Service interface {
+	// Status tells how the daemon and its jails stand.
+	Status(ctx context.Context) (Status, error)
+	// Jail tells about one jail; ErrNoJail if there is none of that name.
+	Jail(ctx context.Context, name string) (JailStatus, error)
+	// Banned lists the bans in force, at most limit of them (0: all), of one ID or, if id is empty, of all.
+	Banned(ctx context.Context, id string, limit int) (Banned, error)
+	// Ban bans the IDs in a jail. It returns once the firewall and the disk have them, or says in the
+	// result which of the two is still owing.
+	Ban(ctx context.Context, r BanRequest) (ChangeResult, error)
+	// Unban lifts bans, with what is remembered of the IDs.
+	Unban(ctx context.Context, r UnbanRequest) (ChangeResult, error)
+	// Reload reads the configuration again. With Problems and Applied false, the old one is in force.
+	Reload(ctx context.Context) (ReloadResult, error)
+	// Stop begins the end and returns. With keep, the firewall keeps its bans until the next start.
+	Stop(ctx context.Context, keep bool) error
+	// Firewall lists what the kernel holds, at most limit elements.
+	Firewall(ctx context.Context, limit int) (Firewall, error)
+	// Events sends events to each until ctx ends or each returns an error. Events that a slow peer
+	// could not take are replaced by one of kind "dropped".
+	Events(ctx context.Context, each func(Event) error) error
+}
+
+// Problem is one thing wrong with the configuration.
+type Problem struct {
+	Severity string `json:"severity"` // "error" or "warning"
+	Jail     string `json:"jail,omitempty"`
+	File     string `json:"file,omitempty"`
+	Line     int    `json:"line,omitempty"`
+	Section  string `json:"section,omitempty"`
+	Key      string `json:"key,omitempty"`
+	Value    string `json:"value,omitempty"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint,omitempty"` // what to do about it
+}
+
+// Status is the state of the daemon.
+type Status struct {
+	Version  string        `json:"version"`
+	PID      int           `json:"pid"`
+	Started  time.Time     `json:"started"`
+	Health   string        `json:"health"` // "ok" or "degraded"
+	Reasons  []string      `json:"reasons,omitempty"`
+	Config   string        `json:"config"` // directory, or "(stock)"
+	Firewall FirewallState `json:"firewall"`
+	Database string        `json:"database"`
+	Jails    []JailSummary `json:"jails"` // sorted by name
+	Problems []Problem     `json:"problems,omitempty"`
+}
+
+// FirewallState is how enforcement stands.
+type FirewallState struct {
+	Backend  string   `json:"backend"`
+	Elements int      `json:"elements"`          // in the kernel
+	Pending  int      `json:"pending"`           // wished, not acknowledged by the kernel yet
+	Error    string   `json:"error,omitempty"`   // why the last try failed
+	Notes    []string `json:"notes,omitempty"`   // as: the table is owned by the daemon
+	Rebuilt  int      `json:"rebuilt,omitempty"` // how often the table was made anew since the start
+}
+
+// JailSummary is a jail in one line.
+type JailSummary struct {
+	Name            string `json:"name"`
+	CurrentlyFailed int    `json:"currently_failed"`
+	TotalFailed     int    `json:"total_failed"` // since the start
+	CurrentlyBanned int    `json:"currently_banned"`
+	TotalBanned     int    `json:"total_banned"` // since the start
+}
+
+// JailStatus is a jail in full.
+type JailStatus struct {
+	JailSummary
+	MaxRetry int      `json:"maxretry"`
+	FindTime int64    `json:"findtime"` // seconds
+	BanTime  int64    `json:"bantime"`  // seconds; negative: permanent
+	Files    []File   `json:"files"`
+	Lines    int64    `json:"lines"`   // looked at since the start, in all files
+	Matched  int64    `json:"matched"` // of these
+	Ignored  int64    `json:"ignored"` // of these, by ignoreregex or as no failure in themselves
+	GaveUp   int64    `json:"gave_up"` // regexes stopped at their limit
+	Actions  []Action `json:"actions"`
+	Bans     []Ban    `json:"bans"`
+	Tallies  []Tally  `json:"tallies,omitempty"` // those who failed and are not banned, newest first; at most 1000
+}
+
+// File is a log file that a jail watches.
+type File struct {
+	Path   string `json:"path"`
+	State  string `json:"state"` // "reading", "missing", "denied", …
+	Error  string `json:"error,omitempty"`
+	Offset int64  `json:"offset"` // bytes read
+	Size   int64  `json:"size"`
+	Lines  int64  `json:"lines"`
+}
+
+// Action is what the configuration wants done on a ban, and who does it.
+type Action struct {
+	Name   string `json:"name"`
+	Native bool   `json:"native"` // by our own firewall
+	Note   string `json:"note,omitempty"`
+}
+
+// Ban is one ban in force.
+type Ban struct {
+	Jail      string            `json:"jail"`
+	ID        string            `json:"id"`
+	Since     time.Time         `json:"since"`
+	Until     *time.Time        `json:"until"`    // null: permanent
+	Duration  int64             `json:"duration"` // seconds; negative: permanent
+	Count     int               `json:"count"`    // which ban of this ID in this jail it is
+	Failures  int               `json:"failures"`
+	Origin    string            `json:"origin"` // "local", "manual", "restored", "imported"
+	LastLines []string          `json:"last_lines,omitempty"`
+	Data      map[string]string `json:"data,omitempty"`
+}
+
+// Tally is what has been counted against an ID that is not banned.
+type Tally struct {
+	ID       string    `json:"id"`
+	Weighted int       `json:"weighted"` // what is compared with maxretry
+	Failures int       `json:"failures"`
+	First    time.Time `json:"first"`
+	Last     time.Time `json:"last"`
+}
+
+// Banned answers a question for bans.
+type Banned struct {
+	Total int   `json:"total"` // in force, whatever the limit cut
+	Bans  []Ban `json:"bans"`
+}
+
+// BanRequest asks for bans by hand.
+type BanRequest struct {
+	Jail    string   `json:"jail"`
+	IDs     []string `json:"ids"`
+	Seconds *int64   `json:"seconds,omitempty"` // negative: permanent; absent: as the jail would
+	Force   bool     `json:"force,omitempty"`   // even what the jail ignores
+}
+
+// UnbanRequest asks to lift bans.
+type UnbanRequest struct {
+	Jail string   `json:"jail,omitempty"` // empty: every jail
+	IDs  []string `json:"ids,omitempty"`
+	All  bool     `json:"all,omitempty"`
+}
+
+// Change is what happened to one ID.
+type Change struct {
+	Jail  string `json:"jail,omitempty"`
+	ID    string `json:"id"`
+	Done  bool   `json:"done"`
+	Error string `json:"error,omitempty"` // why not
+}
+
+// ChangeResult is what a ban or unban did.
+type ChangeResult struct {
+	Changes []Change `json:"changes"`
+	Owing   []string `json:"owing,omitempty"` // as: "store: no space left on device"; it is tried again
+}
+
+// ReloadResult is what a reload did.
+type ReloadResult struct {
+	Applied  bool      `json:"applied"`
+	Jails    []string  `json:"jails"` // running now
+	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Firewall is what the kernel holds.
+type Firewall struct {
+	FirewallState
+	Sets      []Set     `json:"sets"`
+	Contents  []Element `json:"contents"`
+	Truncated bool      `json:"truncated,omitempty"`
+}
+
+// Set is one set in the kernel.
+type Set struct {
+	Name  string `json:"name"`
+	Count int    `json:"count"`
+}
+
+// Element is one entry of a set in the kernel.
+type Element struct {
+	Set     string `json:"set"`
+	Prefix  string `json:"prefix"`
+	Expires *int64 `json:"expires"` // seconds from now; null: never
+}
+
+// Event is something that happened. Kind is one of "found", "ignored", "ban", "already", "prolong",
+// "restore", "unban", "expired" (a failure so old that its ban would be over), "evicted" and
+// "dropped" (Count events lost to a slow peer).
+type Event struct {
+	Time     time.Time  `json:"time"`
+	Kind     string     `json:"kind"`
+	Jail     string     `json:"jail,omitempty"`
+	ID       string     `json:"id,omitempty"`
+	LogTime  *time.Time `json:"log_time,omitempty"` // of the line that is the reason
+	Until    *time.Time `json:"until,omitempty"`
+	Duration int64      `json:"duration,omitempty"` // seconds; negative: permanent
+	Failures int        `json:"failures,omitempty"`
+	Count    int        `json:"count,omitempty"`
+	By       string     `json:"by,omitempty"` // the rule that ignored it
+}
