@@ -1,0 +1,170 @@
+package pyre
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dlclark/regexp2/v2"
+)
+
+// Tier names the engine that runs a regex.
+type Tier uint8
+
+// The tiers, cheapest last.
+const (
+	// TierBacktrack is regexp2: any pattern, bounded by a time limit only.
+	TierBacktrack Tier = iota
+	// TierLinear is for engines whose time grows with the text alone; none is built yet.
+	TierLinear
+)
+
+func (t Tier) String() string {
+	if t == TierLinear {
+		return "linear"
+	}
+	return "backtrack"
+}
+
+// Limits bound one search.
+type Limits struct {
+	// Time ends a search; 0 is DefaultTime. The clock behind it ticks every 2 ms, so that a
+	// search may run that much longer, and more where the machine is overloaded.
+	Time time.Duration
+	// Stack bounds the memory of a search, in integers of the backtracking stack; 0 is
+	// DefaultStack.
+	Stack int
+}
+
+// The limits of Compile.
+const (
+	// DefaultTime is far above what an honest line takes (some 10 µs) and far below what an
+	// attacker would need to make the program fall behind with one line a second.
+	DefaultTime = 20 * time.Millisecond
+	// DefaultStack is 8 MB. A group repeated over a text of 16 KiB takes six integers a turn.
+	DefaultStack = 1 << 20
+)
+
+// clockPeriod is how often regexp2 looks at the clock. Its own default of 100 ms would make a limit
+// of 20 ms a limit of 120.
+const clockPeriod = 2 * time.Millisecond
+
+// clock says that the period is set: once, and before any search can run, because regexp2 reads it
+// without a lock.
+var _ = setClock()
+
+func setClock() struct{} {
+	regexp2.SetTimeoutCheckPeriod(clockPeriod)
+	return struct{}{}
+}
+
+// Regexp is a compiled pattern. It is immutable and safe for concurrent use.
+type Regexp struct {
+	pattern  string
+	names    []string // by group number, 0 included
+	literals [][]string
+	root     *node
+	ascii    *regexp2.Regexp // for texts of ASCII alone
+	wide     *regexp2.Regexp // for all texts; the same as ascii where nothing differs
+	tooSlow  error
+	tooDeep  error
+}
+
+// Compile compiles a pattern under flags, with the default limits. What Python's re.compile refuses
+// is refused with a *SyntaxError in its words. Beyond that there are bounds on length, depth,
+// groups and repeats that no honest pattern meets, and characters by name (\N{...}) are not known.
+func Compile(pattern string, flags Flags) (*Regexp, error) {
+	return CompileLimits(pattern, flags, Limits{})
+}
+
+// CompileLimits is Compile with limits of the caller's choice.
+func CompileLimits(pattern string, flags Flags, limits Limits) (*Regexp, error) {
+	flags &= IgnoreCase | Multiline | DotAll | Verbose | ASCII
+	root, names, _, err := parse(pattern, flags)
+	if err != nil {
+		return nil, err
+	}
+	if limits.Time <= 0 {
+		limits.Time = DefaultTime
+	}
+	if limits.Stack <= 0 {
+		limits.Stack = DefaultStack
+	}
+	r := &Regexp{
+		pattern: pattern, names: names, root: root, literals: literals(root),
+		tooSlow: fmt.Errorf("%w after %v: pattern of %d bytes", ErrGaveUp, limits.Time, len(pattern)),
+		tooDeep: fmt.Errorf("%w: more than %d steps to go back to", ErrGaveUp, limits.Stack),
+	}
+	wide, ascii := emit(root, false), emit(root, true)
+	if r.wide, err = build(wide, limits); err != nil {
+		return nil, &SyntaxError{Pattern: pattern, Offset: -1, Msg: "pattern cannot be run: " + err.Error()}
+	}
+	r.ascii = r.wide
+	if ascii != wide {
+		if r.ascii, err = build(ascii, limits); err != nil {
+			return nil, &SyntaxError{Pattern: pattern, Offset: -1, Msg: "pattern cannot be run: " + err.Error()}
+		}
+	}
+	return r, nil
+}
+
+func build(pattern string, limits Limits) (*regexp2.Regexp, error) {
+	re, err := regexp2.Compile(pattern, regexp2.OptionMaxBacktrackingStackSize(limits.Stack))
+	if err != nil {
+		return nil, err
+	}
+	re.MatchTimeout = limits.Time
+	return re, nil
+}
+
+// Search looks for the first match in the text, as Python's re.search, and fills m. A false without
+// an error means that there is none. An error wraps ErrGaveUp.
+func (r *Regexp) Search(s *Subject, m *Match) (bool, error) {
+	return r.SearchAt(s, 0, m)
+}
+
+// SearchAt looks for the first match that starts at a byte offset or after it, as pattern.search with
+// a position: anchors, boundaries and look-behind see the text before it. An offset outside of the
+// text is taken as its nearer end, one inside of a character as the next character.
+func (r *Regexp) SearchAt(s *Subject, from int, m *Match) (bool, error) {
+	from = min(max(from, 0), len(s.text))
+	m.begin(s, len(r.names))
+	s.prepare()
+	re := r.wide
+	if s.ascii {
+		re = r.ascii
+	}
+	if err := re.FindRunesMatches(s.runes, s.runeOf(from), m.take); err != nil {
+		if errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
+			return false, r.tooDeep
+		}
+		return false, r.tooSlow
+	}
+	return m.found, nil
+}
+
+// String gives the pattern as it was compiled.
+func (r *Regexp) String() string { return r.pattern }
+
+// NumGroups is the number of groups, the whole match not counted.
+func (r *Regexp) NumGroups() int { return len(r.names) - 1 }
+
+// Names lists the names of the groups by number; "" is an unnamed group, and the whole match at 0.
+func (r *Regexp) Names() []string { return slices.Clone(r.names) }
+
+// Index is the number of the group with that name; -1 if there is none.
+func (r *Regexp) Index(name string) int {
+	if name == "" {
+		return -1
+	}
+	return slices.Index(r.names, name)
+}
+
+// Literals says what any matching text must hold: of each inner list at least one, in exact case.
+// The best lists, those with the longest shortest literal, come first. It is nil where nothing can
+// be said. The result is shared and must not be changed.
+func (r *Regexp) Literals() [][]string { return r.literals }
+
+// Tier says which engine runs the regex.
+func (r *Regexp) Tier() Tier { return TierBacktrack }

@@ -1,0 +1,356 @@
+package pyre
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// found renders a match: the spans of all groups, "-" for one that took no part.
+func found(m *Match, groups int) string {
+	var b strings.Builder
+	for i := range groups + 1 {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if start, end := m.Group(i); start < 0 {
+			b.WriteByte('-')
+		} else {
+			fmt.Fprintf(&b, "%d:%d", start, end)
+		}
+	}
+	return b.String()
+}
+
+// search compiles and searches, and renders the outcome: "none" without a match.
+func search(t *testing.T, pattern string, flags Flags, text string) string {
+	t.Helper()
+	re, err := Compile(pattern, flags)
+	if err != nil {
+		t.Fatalf("Compile(%q): %v", pattern, err)
+	}
+	var m Match
+	ok, err := re.Search(NewSubject(text), &m)
+	if err != nil {
+		t.Fatalf("Search(%q, %q): %v", pattern, text, err)
+	}
+	if !ok {
+		return "none"
+	}
+	return found(&m, re.NumGroups())
+}
+
+type searchCase struct {
+	pattern, text, want string
+}
+
+func runSearch(t *testing.T, flags Flags, tests []searchCase) {
+	t.Helper()
+	for _, tt := range tests {
+		t.Run(tt.pattern+" in "+tt.text, func(t *testing.T) {
+			if got := search(t, tt.pattern, flags, tt.text); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAnchors(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`a$`, "a", "0:1"},
+		{`a$`, "a\n", "0:1"},
+		{`a$`, "a\n\n", "none"},
+		{`a$`, "a\nb", "none"},
+		{`a\Z`, "a", "0:1"},
+		{`a\Z`, "a\n", "none"},
+		{`^b`, "a\nb", "none"},
+		{`\Ab`, "a\nb", "none"},
+		{`$`, "a\n", "1:1"},
+		{`(?m)^b`, "a\nb", "2:3"},
+		{`(?m)a$`, "a\nb", "0:1"},
+		{`(?m)\Ab`, "a\nb", "none"},
+		{`(?m)a\Z`, "a\nb", "none"},
+		{`a^b|b`, "ab", "1:2"},
+	})
+}
+
+func TestDotLeavesOutOnlyTheNewline(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`a.b`, "a\nb", "none"},
+		{`a.b`, "a\rb", "0:3"},
+		{`a.b`, "a\u2028b", "0:5"},
+		{`(?s)a.b`, "a\nb", "0:3"},
+		{`(?s:a.)b.`, "a\nb\n", "none"},
+	})
+}
+
+func TestClassesAreUnicode(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`\d+`, "x٣٤", "1:5"},
+		{`(?a)\d+`, "x٣٤5", "5:6"},
+		{`\w+`, "-né_١-", "1:7"},
+		{`\w+`, "-²½ⅷ-", "1:8"},
+		{`\w`, "\u0301", "none"}, // a combining accent alone
+		{`\w`, "‿", "none"},      // a connector that is no underscore
+		{`\W+`, "aé‿b", "3:6"},
+		{`[\W_]+`, "aé‿_b", "3:7"},
+		{`\s+`, "a\x1c\x1f\u0085\u00a0\u3000b", "1:10"},
+		{`(?a)\s+`, "a\x1c b", "2:3"},
+		{`\s`, "\u200b", "none"},
+		{`\S+`, "\x1f\u0085a", "3:4"},
+		{`\D+`, "1٣a2", "3:4"},
+		{`[^\d\s]+`, "٣ \x1eé", "4:6"},
+	})
+}
+
+func TestBoundaries(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`\bfoo\b`, "a foo b", "2:5"},
+		{`\bfoo\b`, "éfoo", "none"},
+		{`(?a)\bfoo\b`, "éfoo", "2:5"},
+		{`\bé`, "aé é", "4:6"},
+		{`\B`, "", "none"},
+		{`\b`, "", "none"},
+		{`\B`, "a", "none"},
+		{`o\B`, "o fo\u0301oo", "6:7"},
+	})
+}
+
+func TestIgnoreCase(t *testing.T) {
+	runSearch(t, IgnoreCase, []searchCase{
+		{`straße`, "STRAẞE", "0:8"},
+		{`k`, "\u212a", "0:3"}, // the sign of the kelvin
+		{`s`, "ſ", "0:2"},      // the long s
+		{`i`, "İ", "0:2"},      // dotted capital i
+		{`[a-z]+`, "\u212aſıİZ", "0:10"},
+		{`(?a)[a-z]+`, "\u212aſZ", "5:6"},
+		{`[^a]+`, "AaBb", "2:4"},
+		{`(a)\1`, "aA", "0:2 0:1"},
+		{`Σ`, "ς", "0:2"},
+		{`(?-i:a)b`, "aBAB", "0:2"},
+	})
+	runSearch(t, 0, []searchCase{
+		{`(?i)a`, "A", "0:1"},
+		{`(?i:a)b`, "Ab", "0:2"},
+		{`(?i:a)b`, "AB", "none"},
+	})
+}
+
+func TestFirstAlternativeWins(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`(a|ab)(c|bcd)?`, "abcd", "0:4 0:1 1:4"},
+		{`a|ab`, "ab", "0:1"},
+		{`(?:|a)b`, "ab", "0:2"},
+		{`x*`, "aaa", "0:0"},
+	})
+}
+
+func TestRepeats(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`\d{,3}$`, "1234", "1:4"},
+		{`a{2,}`, "aaa", "0:3"},
+		{`a{2}`, "aaa", "0:2"},
+		{`a{,}`, "aa", "0:2"},
+		{`a{}`, "a{}", "0:3"},
+		{`a{x}`, "a{x}", "0:4"},
+		{`a{1`, "a{1", "0:3"},
+		{`{`, "{", "0:1"},
+		{`a{ 1}`, "a{ 1}", "0:5"},
+		{`a+?`, "aaa", "0:1"},
+		{`a{1,3}?b`, "aaab", "0:4"},
+		{`a*+a`, "aaa", "none"},
+		{`(?>a|ab)c`, "abc", "none"},
+		{`(?:a|ab){2}+`, "aba", "none"},
+		{`(a|b)*`, "ab", "0:2 1:2"},
+		{`(?:(a)|b)*`, "ab", "0:2 0:1"},
+		{`(a*)*`, "b", "0:0 0:0"},
+		{`(a*)+`, "aa", "0:2 2:2"},
+		{`(?:a?)*?b`, "aab", "0:3"},
+		{`x{0}y`, "xy", "1:2"},
+		{`(?=a)*a`, "a", "0:1"},
+	})
+}
+
+func TestGroupsAreNumberedInOrder(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`(?P<x>a)(b)(?P<y>c)`, "abc", "0:3 0:1 1:2 2:3"},
+		{`(a)|(b)`, "b", "0:1 - 0:1"},
+		{`((a)(b))`, "ab", "0:2 0:2 0:1 1:2"},
+	})
+	re, err := Compile(`(?P<x>a)(b)(?P<ÿ>c)`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if re.NumGroups() != 3 || re.Index("ÿ") != 3 || re.Index("x") != 1 || re.Index("nope") != -1 || re.Index("") != -1 {
+		t.Errorf("groups %d, names %q", re.NumGroups(), re.Names())
+	}
+}
+
+func TestReferences(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`(?P<q>["'])x(?P=q)`, `'x"x"`, "2:5 2:3"},
+		{`(a)\1`, "aa", "0:2 0:1"},
+		{`(a)|b\1`, "b", "none"}, // a group that took no part matches nothing
+		{`(a)?\1b`, "b", "none"},
+		{`(a)\0`, "a\x00", "0:2 0:1"},
+		{`\101\x41\u0041\U00000041`, "AAAA", "0:4"},
+		{`(a)\0610`, "a10", "0:3 0:1"},
+		{`(x)(?:\1)0`, "xx0", "0:3 0:1"},
+	})
+}
+
+func TestConditionals(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`(<)?a(?(1)>|b)`, "<a>", "0:3 0:1"},
+		{`(<)?a(?(1)>|b)`, "ab", "0:2 -"},
+		{`(?P<o><)?a(?(o)>)`, "a>", "0:1 -"},
+		{`^(?P<o><)?a(?(o)>|)$`, "<a", "none"},
+		{`(?(1)a|b)(c)?`, "bc", "0:2 1:2"},
+	})
+}
+
+func TestLookAround(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`a(?=b)`, "acab", "2:3"},
+		{`a(?!b)`, "abac", "2:3"},
+		{`(?<=b)a`, "aba", "2:3"},
+		{`(?<!b)a`, "baa", "2:3"},
+		{`(?<=(?P<x>[ab])c)d`, "acd", "2:3 0:1"},
+		{`(?<=(a)(.))d`, "abd", "2:3 0:1 1:2"},
+		{`(?=(a+))a`, "aab", "0:1 0:2"},
+		{`(?<=^a)b`, "ab", "1:2"},
+		{`(?!)`, "a", "none"},
+		{`(?<=é)a`, "éa", "2:3"},
+		{`(?<=a|b)c`, "bc", "1:2"},
+	})
+}
+
+func TestVerbose(t *testing.T) {
+	runSearch(t, Verbose, []searchCase{
+		{"a b # c\n c", "abc", "0:3"},
+		{`a\ b`, "a b", "0:3"},
+		{`a[ ]b`, "a b", "0:3"},
+		{`(?-x:a b)c d`, "a bcd", "0:5"},
+	})
+	runSearch(t, 0, []searchCase{
+		{"(?x) a b", "ab", "0:2"},
+		{`a(?#comment)b`, "ab", "0:2"},
+		{"(?x:a b)c d", "abc d", "0:5"},
+	})
+}
+
+func TestSetsTakeBracketsAndHyphensAsPythonDoes(t *testing.T) {
+	runSearch(t, 0, []searchCase{
+		{`[^[]+`, "[ab[", "1:3"},
+		{`[]a]+`, "x]a", "1:3"},
+		{`[^]a]+`, "]ab", "2:3"},
+		{`[a-]+`, "-a", "0:2"},
+		{`[-a]+`, "-a", "0:2"},
+		{`[\w-]+`, "a-b", "0:3"},
+		{`[a\-z]+`, "-bz", "0:1"},
+		{`[[:digit:]]+`, "d]", "0:2"},
+		{`[a&&b]+`, "a&b", "0:3"},
+		{`[a-z-[b]]`, "b]", "0:2"},
+		{`[\s\S]+`, "a\n", "0:2"},
+		{`[^\s\S]`, "a", "none"},
+		{`[\b]`, "\b", "0:1"},
+		{`["<>']+`, `<">'`, "0:4"},
+	})
+}
+
+func TestSearchAtSeesTheTextBefore(t *testing.T) {
+	tests := []struct {
+		pattern, text string
+		from          int
+		want          string
+	}{
+		{`^b`, "ab", 1, "none"},
+		{`(?<=a)b`, "ab", 1, "1:2"},
+		{`\bb`, "ab b", 1, "3:4"},
+		{`é`, "éaé", 1, "3:5"}, // inside of a character
+		{`a`, "éa", 2, "2:3"},
+		{`$`, "ab", 9, "2:2"},
+		{`a`, "ab", -3, "0:1"},
+	}
+	for _, tt := range tests {
+		re, err := Compile(tt.pattern, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Match
+		got := "none"
+		if ok, err := re.SearchAt(NewSubject(tt.text), tt.from, &m); err != nil {
+			t.Fatal(err)
+		} else if ok {
+			got = found(&m, re.NumGroups())
+		}
+		if got != tt.want {
+			t.Errorf("%s in %q from %d: got %s, want %s", tt.pattern, tt.text, tt.from, got, tt.want)
+		}
+	}
+}
+
+func TestSubjectAndMatchAreUsedAgain(t *testing.T) {
+	one, err := Compile(`(?P<a>x)(?P<b>y)?`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, err := Compile(`(\d+)`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, m := NewSubject("é x 12"), &Match{}
+	for _, step := range []struct {
+		re   *Regexp
+		text string
+		want string
+	}{
+		{one, "é x 12", "3:4"},
+		{two, "é x 12", "5:7"},
+		{two, "short 3", "6:7"},
+		{one, "ü", ""},
+		{one, "xy", "0:2"},
+	} {
+		s.Reset(step.text)
+		ok, err := step.re.Search(s, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if ok {
+			start, end := m.Group(0)
+			got = fmt.Sprintf("%d:%d", start, end)
+		}
+		if got != step.want {
+			t.Errorf("%s in %q: got %q, want %q", step.re, step.text, got, step.want)
+		}
+	}
+	if text, ok := m.GroupText(s, 2); !ok || text != "y" {
+		t.Errorf("group 2: %q %v", text, ok)
+	}
+	if _, ok := m.GroupText(s, 3); ok {
+		t.Error("a group that does not exist took part")
+	}
+}
+
+func TestTextThatIsNotUTF8DoesNoHarm(t *testing.T) {
+	if got := search(t, `(.)b`, 0, "a\xffb"); got != "1:3 1:2" {
+		t.Error(got)
+	}
+}
+
+func TestHostileLineGivesUp(t *testing.T) {
+	re, err := Compile(`^(?:a|a|aa)*$`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Match
+	ok, err := re.Search(NewSubject(strings.Repeat("a", 8000)+"b"), &m)
+	if ok || !errors.Is(err, ErrGaveUp) {
+		t.Fatalf("got %v, %v", ok, err)
+	}
+	if start, end := m.Group(0); start != -1 || end != -1 {
+		t.Errorf("a search that gave up left a match: %d %d", start, end)
+	}
+}
