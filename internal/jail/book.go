@@ -76,7 +76,8 @@ type state struct {
 	tallies    map[string]*tally // by the text of the ID
 	bans       map[string]*held
 	records    map[string]*record
-	tallyOrder timeline[*tally]
+	tallyOrder timeline[*tally] // those that are shown
+	fadedOrder timeline[*tally] // the others, see sweep
 
 	sleeping                 int // of the bans
 	totalFailed, totalBanned int
@@ -89,6 +90,7 @@ type tally struct {
 	weighted, failures int
 	lines              []string
 	data               map[string]string
+	faded              bool
 }
 
 // held is a ban.
@@ -222,7 +224,9 @@ func (b *Book) RemoveJail(jail string, now time.Time) []Decision {
 	for {
 		t, _, ok := j.tallyOrder.first()
 		if !ok {
-			break
+			if t, _, ok = j.fadedOrder.first(); !ok {
+				break
+			}
 		}
 		b.dropTally(t)
 	}
@@ -294,7 +298,7 @@ func (b *Book) Counts(jail string) (s JailStatus, ok bool) {
 		return JailStatus{}, false
 	}
 	return JailStatus{
-		CurrentlyFailed: len(j.tallies), TotalFailed: j.totalFailed,
+		CurrentlyFailed: j.tallyOrder.len(), TotalFailed: j.totalFailed,
 		CurrentlyBanned: len(j.bans) - j.sleeping, TotalBanned: j.totalBanned,
 	}, true
 }
@@ -331,7 +335,7 @@ func (b *Book) Lookup(id ident.ID) []Standing {
 			v := h.ban()
 			s.Ban = &v
 		}
-		if t := j.tallies[id.String()]; t != nil {
+		if t := j.tallies[id.String()]; t != nil && !t.faded {
 			v := t.tally()
 			s.Tally = &v
 		}

@@ -26,7 +26,7 @@ func (b *Book) Observe(jail string, f Failure, now time.Time) []Decision {
 
 	out := make([]Decision, 0, 1)
 	t := j.tallies[f.ID.String()]
-	if t != nil && j.outdated(t, nowNS) {
+	if t != nil && j.outdated(t, at) {
 		b.dropTally(t)
 		t = nil
 	}
@@ -38,7 +38,7 @@ func (b *Book) Observe(jail string, f Failure, now time.Time) []Decision {
 		b.addTally(t)
 	} else {
 		t.count(at, j.policy.FindTime, attempts)
-		j.tallyOrder.move(t, t.last)
+		j.recount(t)
 		b.changes.tallies.touch(t)
 	}
 	t.lines = b.keepLines(t.lines, f.Lines, j.policy.MaxMatches)
@@ -94,20 +94,44 @@ func (b *Book) weigh(out []Decision, t *tally, at, now int64) []Decision {
 	})
 }
 
-// outdated reports whether the last failure is too old for the tally to go on.
-func (j *state) outdated(t *tally, now int64) bool { return after(t.last, j.policy.FindTime) <= now }
+// outdated reports whether a failure at the time is too late to be counted together with the last one.
+func (j *state) outdated(t *tally, at int64) bool { return after(t.last, j.policy.FindTime) <= at }
 
-// sweep forgets outdated tallies of a jail, at most n, and tells how many.
+// sweep lets outdated tallies of a jail fade and forgets the faded ones, at most n in all, and tells how
+// many. Log lines that are read late, after a restart, are as old as findtime at most: what was counted
+// up to findtime before them may still matter, so a tally is forgotten after twice that time. In between
+// it is faded: not shown, and counted on only by such lines.
 func (b *Book) sweep(j *state, now int64, n int) int {
 	done := 0
 	for ; done < n; done++ {
-		t, _, ok := j.tallyOrder.first()
-		if !ok || !j.outdated(t, now) {
+		if t, _, ok := j.tallyOrder.first(); ok && j.outdated(t, now) {
+			j.fade(t)
+			continue
+		}
+		t, _, ok := j.fadedOrder.first()
+		if !ok || !j.outdated(t, now-int64(j.policy.FindTime)) {
 			break
 		}
 		b.dropTally(t)
 	}
 	return done
+}
+
+func (j *state) fade(t *tally) {
+	j.tallyOrder.remove(t)
+	j.fadedOrder.add(t, t.last)
+	t.faded = true
+}
+
+// recount puts a tally where its last failure belongs.
+func (j *state) recount(t *tally) {
+	if !t.faded {
+		j.tallyOrder.move(t, t.last)
+		return
+	}
+	j.fadedOrder.remove(t)
+	j.tallyOrder.add(t, t.last)
+	t.faded = false
 }
 
 func (b *Book) makeRoomForTally(out []Decision) []Decision {
@@ -123,9 +147,9 @@ func (b *Book) makeRoomForTally(out []Decision) []Decision {
 func (b *Book) oldestTally() *tally {
 	var oldest node[*tally]
 	for _, j := range b.jails {
-		if j.tallyOrder.len() > 0 {
-			if n := j.tallyOrder.nodes[0]; oldest.entry == nil || n.before(oldest) {
-				oldest = n
+		for _, order := range [...]*timeline[*tally]{&j.fadedOrder, &j.tallyOrder} {
+			if order.len() > 0 && (oldest.entry == nil || order.nodes[0].before(oldest)) {
+				oldest = order.nodes[0]
 			}
 		}
 	}
@@ -141,7 +165,11 @@ func (b *Book) addTally(t *tally) {
 
 func (b *Book) dropTally(t *tally) {
 	delete(t.jail.tallies, t.id.String())
-	t.jail.tallyOrder.remove(t)
+	if t.faded {
+		t.jail.fadedOrder.remove(t)
+	} else {
+		t.jail.tallyOrder.remove(t)
+	}
 	b.tallyCount--
 	b.release(t.lines, t.data)
 	b.changes.tallies.end(t, true)

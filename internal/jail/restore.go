@@ -188,7 +188,7 @@ func (b *Book) restoreTally(v Tally, now int64) {
 	if t.last-t.first < 0 { // the wrong way round, or further apart than can be counted
 		t.first = t.last
 	}
-	if j.outdated(t, now) {
+	if j.outdated(t, now-int64(j.policy.FindTime)) {
 		b.changes.tallies.endKey(v.Key, true)
 		return
 	}
@@ -197,4 +197,7 @@ func (b *Book) restoreTally(v Tally, now int64) {
 	t.data = b.keepData(v.Data)
 	b.addTally(t)
 	b.changes.tallies.clean(t)
+	if j.outdated(t, now) {
+		j.fade(t)
+	}
 }
