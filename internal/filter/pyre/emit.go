@@ -9,6 +9,10 @@ import (
 	"unicode/utf8"
 )
 
+// nothing matches the empty text anywhere, and keeps regexp2 from joining what stands before it with
+// what stands behind it; (?:) and the like are removed before it looks.
+const nothing = `(?:\z|)`
+
 // emitter writes a tree in the dialect of regexp2, without any option: what a flag would say is
 // spelled out. All groups are written unnamed, which keeps Python's numbers; regexp2 would number
 // named groups after unnamed ones.
@@ -20,7 +24,10 @@ type emitter struct {
 // emit gives the pattern of regexp2 for pure ASCII texts or for any.
 func emit(root *node, ascii bool) string {
 	e := &emitter{ascii: ascii}
-	e.node(root)
+	if root.skips(false) {
+		e.b.WriteString(nothing)
+	}
+	e.part(root)
 	return e.b.String()
 }
 
@@ -44,11 +51,7 @@ func (e *emitter) node(n *node) {
 	case opRepeat:
 		e.repeat(n)
 	case opGroup:
-		if n.index > 0 {
-			e.wrap("(", n.subs[0])
-		} else {
-			e.wrap("(?:", n.subs[0])
-		}
+		e.wrap("(", n.subs[0])
 	case opAtomic:
 		e.wrap("(?>", n.subs[0])
 	case opLook:
@@ -91,20 +94,76 @@ func (e *emitter) repeat(n *node) {
 	if n.mode == possessive {
 		// Each turn is final for itself, and so is their number.
 		e.b.WriteString("(?>")
-		e.wrap("(?>", body)
+		if body.finalLoop(true) {
+			e.b.WriteString("(?:")
+			e.wrap("(?>", body)
+			e.b.WriteString(nothing + ")")
+		} else {
+			e.wrap("(?>", body)
+		}
 		e.counts(n)
 		e.b.WriteByte(')')
 		return
 	}
-	if body.op == opLiteral || body.op == opSet || body.op == opGroup {
+	switch {
+	case body.finalLoop(false):
+		// regexp2 v2.12 joins (?>a*) with a repeat around it and loses the turns of the repeat.
+		e.b.WriteString("(?:")
+		e.part(body)
+		e.b.WriteString(nothing + ")")
+	case body.op == opLiteral || body.op == opSet || body.op == opGroup:
 		e.node(body)
-	} else {
+	default:
 		e.wrap("(?:", body)
 	}
 	e.counts(n)
 	if n.mode == lazy {
 		e.b.WriteByte('?')
 	}
+}
+
+// finalLoop reports whether the construct is a repeat of one character that is never gone back into:
+// in an atomic group, or for itself if it stands in one.
+func (n *node) finalLoop(atomic bool) bool {
+	switch n.op {
+	case opAtomic:
+		return n.subs[0].finalLoop(true)
+	case opRepeat:
+		return (atomic || n.mode == possessive) && n.subs[0].oneCharacter()
+	}
+	return false
+}
+
+// oneCharacter reports whether regexp2 takes the construct for one character, or for a repeat of one.
+func (n *node) oneCharacter() bool {
+	switch n.op {
+	case opLiteral, opSet:
+		return true
+	case opAlt, opAtomic, opRepeat:
+		for _, sub := range n.subs {
+			if !sub.oneCharacter() {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// skips reports whether the construct begins with an open lazy repeat of one character inside of an
+// atomic group. regexp2 v2.12 then begins its next try behind what the repeat has taken, though it
+// has not tried all that the repeat could take.
+func (n *node) skips(atomic bool) bool {
+	switch n.op {
+	case opAtomic:
+		return n.subs[0].skips(true)
+	case opCat:
+		return len(n.subs) > 0 && n.subs[0].skips(atomic)
+	case opRepeat:
+		return atomic && n.mode == lazy && n.max == unlimited && n.subs[0].oneCharacter() ||
+			n.mode == possessive && n.subs[0].skips(true)
+	}
+	return false
 }
 
 func (e *emitter) counts(n *node) {
@@ -190,12 +249,12 @@ func (e *emitter) set(c *charset) {
 	}
 	everything := len(ranges) == 1 && ranges[0] == runeRange{0, unicode.MaxRune} ||
 		e.ascii && len(ranges) == 1 && ranges[0] == runeRange{0, utf8.RuneSelf - 1}
-	nothing := len(ranges) == 0 && len(categories) == 0
+	empty := len(ranges) == 0 && len(categories) == 0
 	switch {
-	case everything && !c.negate, nothing && c.negate:
+	case everything && !c.negate, empty && c.negate:
 		e.b.WriteString(`(?s:.)`)
 		return
-	case everything, nothing:
+	case everything, empty:
 		e.b.WriteString(`(?!)`)
 		return
 	}

@@ -69,6 +69,7 @@ func parse(pattern string, flags Flags) (root *node, groups []string, all Flags,
 		}
 	}
 	p.check(root)
+	root = root.simplify()
 	if w := root.measure(p.widths); w.lo > maxWidth {
 		p.src.failAt(-1, "pattern needs more than "+strconv.Itoa(maxWidth)+" characters to match")
 	}

@@ -50,7 +50,7 @@ type node struct {
 	at     place // opAssert
 	lit    rune  // opLiteral
 	set    *charset
-	index  int    // opGroup (0: not remembered), opRef, opCond: the number of the group
+	index  int    // opGroup (0, not remembered: only while parsing), opRef, opCond: the number of the group
 	min    uint64 // opRepeat
 	max    uint64 // opRepeat: unlimited for none
 	ascii  bool   // opAssert's boundaries, opRef
@@ -124,3 +124,48 @@ func (n *node) capturing() bool {
 	}
 	return false
 }
+
+// simplify gives the same construct without brackets that mean nothing, sequences in sequences, and
+// turns of exactly one.
+func (n *node) simplify() *node {
+	for i, sub := range n.subs {
+		n.subs[i] = sub.simplify()
+	}
+	switch n.op {
+	case opGroup:
+		if n.index == 0 {
+			return n.subs[0]
+		}
+	case opCat:
+		flat := make([]*node, 0, len(n.subs))
+		for _, sub := range n.subs {
+			switch {
+			case sub.op == opCat:
+				flat = append(flat, sub.subs...)
+			case sub.op == opLook && !sub.negate && sub.subs[0].empty():
+			default:
+				flat = append(flat, sub)
+			}
+		}
+		if len(flat) == 1 {
+			return flat[0]
+		}
+		n.subs = flat
+	case opAtomic:
+		if n.subs[0].empty() {
+			return n.subs[0]
+		}
+	case opRepeat:
+		switch {
+		case n.subs[0].empty():
+			return n.subs[0]
+		case n.min == 1 && n.max == 1 && n.mode == possessive:
+			return &node{op: opAtomic, subs: n.subs}
+		case n.min == 1 && n.max == 1:
+			return n.subs[0]
+		}
+	}
+	return n
+}
+
+func (n *node) empty() bool { return n.op == opCat && len(n.subs) == 0 }
