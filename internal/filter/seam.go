@@ -46,13 +46,15 @@ func seamOf(p string) seam {
 		return seam{maxBefore: 2, symbols: true, symbol: true}
 	case "{NONE}":
 		return seam{none: true}
+	case "^EPOCH", "^LEPOCH", "^TAI64N":
+		return seam{maxBefore: 2, symbols: true}
 	}
 	if strings.Contains(p, "|") || strings.Contains(p, "(?#") {
 		return seam{}
 	}
 	group := plainGroup(p)
 	switch {
-	case group < 0 && strings.HasPrefix(p, "{^LN-BEG}"):
+	case group < 0 && strings.HasPrefix(p, "{^LN-BEG}") && !strings.Contains(p, "**") && !strings.Contains(p, "{UNB}"):
 		return seam{maxBefore: 2, symbols: true}
 	case group < 0 && strings.HasPrefix(p, "^"):
 		return seam{none: true}
@@ -63,7 +65,7 @@ func seamOf(p string) seam {
 	// before it, it would not be group 1.
 	c := p[group-1]
 	escaped := p[group-2] == '\\' && (group < 3 || p[group-3] != '\\')
-	if escaped && isSymbol(c) || !escaped && strings.IndexByte(`:;,="'<>/ @!%&~`+"`", c) >= 0 && p[group-2] != '\\' {
+	if escaped && isSymbol(c) || !escaped && strings.IndexByte(`:;,="'<>/ @!&~`, c) >= 0 {
 		return seam{last: c}
 	}
 	return seam{}
@@ -73,17 +75,37 @@ func isSymbol(c byte) bool { return c < utf8.RuneSelf && !isWord(rune(c)) }
 
 func isWord(r rune) bool { return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) }
 
-// plainGroup finds the first unescaped parenthesis that opens a group without (?; -1 if there is none.
+// plainGroup finds the first parenthesis that opens a group without (?; -1 if there is none.
 func plainGroup(p string) int {
 	for i := 0; i < len(p); i++ {
 		switch {
 		case p[i] == '\\':
 			i++
+		case p[i] == '[':
+			i = classEnd(p, i)
 		case p[i] == '(' && (i+1 == len(p) || p[i+1] != '?'):
 			return i
 		}
 	}
 	return -1
+}
+
+// classEnd finds the bracket that closes the class opened at i. A closing bracket right at the begin
+// of a class is a member of it.
+func classEnd(p string, i int) int {
+	i++
+	if i < len(p) && p[i] == '^' {
+		i++
+	}
+	for first := i; i < len(p); i++ {
+		switch {
+		case p[i] == '\\':
+			i++
+		case p[i] == ']' && i > first:
+			return i
+		}
+	}
+	return i
 }
 
 // allows reports whether the seam can lie in a literal right before its byte i, 0 < i < len(literal).

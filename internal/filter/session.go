@@ -275,4 +275,3 @@ func texts(lines []textLine) []string {
 	}
 	return t
 }
-
