@@ -63,17 +63,17 @@ func (b *Book) enforce(out []Decision, c candidate, now int64) []Decision {
 	}
 
 	h := c.held(now)
-	prev, bad, err := b.escalate(h, c, now)
+	prev, escalated, err := b.escalate(h, c, now)
 	out = b.makeRoomForBan(out, now)
 	b.addBan(h)
 	c.jail.totalBanned++
 	// A ban for failures no newer than the last ban was remembered then. One that is over already, which
 	// takes a factor below 1, leaves no history.
-	if (!bad || c.at > nanos(prev.Last)) && h.end >= now {
+	if (!escalated || c.at > nanos(prev.Last)) && h.end >= now {
 		b.remember(h)
 	}
 	out = append(out, Decision{Kind: BanStart, Key: h.key(), Ban: h.ban(), Time: timeAt(c.at)})
-	if bad && !c.fixed && c.duration > 0 {
+	if escalated {
 		out = append(out, Decision{
 			Kind: IncreaseBan, Key: h.key(), Ban: h.ban(), Old: c.duration, Time: timeAt(c.at), Previous: prev, Err: err,
 		})
@@ -88,21 +88,21 @@ func (c candidate) held(now int64) *held {
 	}
 }
 
-// escalate sets the count and, if it escalates, the duration of a new ban. Bad tells that the ID has
-// the history prev.
-func (b *Book) escalate(h *held, c candidate, now int64) (prev History, bad bool, err error) {
+// escalate sets the count and the duration of a new ban from the history prev of the ID. Escalated is
+// false if there is none, or if the ban has a time of its own or no end: these are only counted.
+func (b *Book) escalate(h *held, c candidate, now int64) (prev History, escalated bool, err error) {
 	inc := c.jail.policy.Increment
 	if !inc.Enabled {
 		return History{}, false, nil
 	}
-	overall := inc.OverallJails && !c.fixed && c.duration > 0
-	prev, bad = b.previous(c.jail, c.id, overall, now)
+	escalated = !c.fixed && c.duration > 0
+	prev, bad := b.previous(c.jail, c.id, escalated && inc.OverallJails, now)
 	if !bad {
-		return prev, false, nil
+		return History{}, false, nil
 	}
 	h.count = max(prev.Count, 0) + 1
-	if c.fixed || c.duration <= 0 {
-		return prev, true, nil
+	if !escalated {
+		return History{}, false, nil
 	}
 	h.duration, err = inc.lengthen(c.duration, prev.Count, b.cfg.Random)
 	h.end = endOf(h.start, h.duration)
@@ -272,7 +272,7 @@ func (b *Book) unban(out []Decision, h *held, now int64, why Reason) []Decision 
 	delete(h.jail.bans, h.id.String())
 	b.banOrder.remove(h)
 	b.release(h.lines, h.data)
-	b.changes.bans.end(h, why == TimeOver)
+	b.changes.bans.end(h, why != ByHand)
 	b.forgetEmpty(h.jail)
 	if h.asleep {
 		h.jail.sleeping--
@@ -314,7 +314,7 @@ func (b *Book) remember(h *held) {
 func (b *Book) addRecord(r *record) {
 	for b.recordOrder.len() >= b.cfg.MaxHistory {
 		first, _, _ := b.recordOrder.first()
-		b.forget(first, false)
+		b.forget(first, true)
 	}
 	b.jails[r.jail.name] = r.jail // should making room have dropped it
 	r.jail.records[r.id.String()] = r
@@ -344,9 +344,10 @@ func (b *Book) purgeTime(r *record) int64 {
 	return after(at, b.cfg.PurgeAge)
 }
 
-func (b *Book) forget(r *record, outdated bool) {
+// forget drops a history; natural tells that no operator wanted it.
+func (b *Book) forget(r *record, natural bool) {
 	delete(r.jail.records, r.id.String())
 	b.recordOrder.remove(r)
-	b.changes.records.end(r, outdated)
+	b.changes.records.end(r, natural)
 	b.forgetEmpty(r.jail)
 }

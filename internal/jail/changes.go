@@ -28,8 +28,13 @@ type changes struct {
 	records changeLog[*record]
 }
 
+// leastEnded is room for what ends between two commits, however small the bounds.
+const leastEnded = 1024
+
 func (c *changes) init(cfg Config) {
-	c.tallies.limit, c.bans.limit, c.records.limit = cfg.MaxTallies, cfg.MaxBans, cfg.MaxHistory
+	c.tallies.limit = max(cfg.MaxTallies, leastEnded)
+	c.bans.limit = max(cfg.MaxBans, leastEnded)
+	c.records.limit = max(cfg.MaxHistory, leastEnded)
 }
 
 func (c *changes) len() int { return c.tallies.len() + c.bans.len() + c.records.len() }
@@ -40,7 +45,7 @@ type changeLog[T linked] struct {
 	dirty []T
 	ended map[Key]struct{}
 	// limit bounds ended, should the store be unable to write for long. What ended by itself is not
-	// noted beyond it: Restore finds out.
+	// noted beyond it, since Restore finds out; what an operator ended has as much room again.
 	limit int
 }
 
@@ -54,7 +59,7 @@ func (c *changeLog[T]) touch(e T) {
 	}
 }
 
-// end notes that an entry is gone; natural tells that time, or its turning into something else, ended it.
+// end notes that an entry is gone; natural tells that no operator ended it.
 func (c *changeLog[T]) end(e T, natural bool) {
 	c.clean(e)
 	if l := e.link(); l.stored {
@@ -78,7 +83,7 @@ func (c *changeLog[T]) clean(e T) {
 }
 
 func (c *changeLog[T]) endKey(k Key, natural bool) {
-	if natural && len(c.ended) >= c.limit {
+	if n := len(c.ended); n >= 2*c.limit || natural && n >= c.limit {
 		return
 	}
 	if c.ended == nil {
@@ -162,7 +167,7 @@ func (b *Book) Return(c Changes) {
 		b.changes.tallies.again(b.tallyOf(v.Key))
 	}
 	for _, k := range c.Cleared {
-		b.changes.tallies.endKey(k, false)
+		b.changes.tallies.endKey(k, true)
 	}
 }
 

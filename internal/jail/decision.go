@@ -24,7 +24,8 @@ type Key struct {
 // Failure is one failure to be counted.
 type Failure struct {
 	ID ident.ID
-	// Time is that of the log entry. Zero and times after now mean now.
+	// Time is that of the log entry. Zero and times after now mean now. Failures older than findtime are
+	// the caller's to leave out, as fail2ban does: whether they count depends on when it was last swept.
 	Time time.Time
 	// Attempts is how many failures it counts as; less than one means one, and maxAttempts is the most.
 	Attempts int

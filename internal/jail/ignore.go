@@ -44,7 +44,7 @@ type IgnoreList struct {
 	own     map[netip.Addr]struct{} // addresses of this machine
 	hosts   map[string][]netip.Addr // host name -> its addresses, as last resolved
 	byHost  map[netip.Addr][]string // and back
-	lengths [2][129]int // of IPv4 and IPv6: how many nets have that prefix length
+	lengths [2][129]int             // of IPv4 and IPv6: how many nets have that prefix length
 }
 
 // length gives the count of the nets that have the prefix length of p.
