@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"net/netip"
 	"strconv"
 
 	"github.com/palisade-agent/palisade/internal/ident"
@@ -26,7 +27,7 @@ func (f *Filter) identify(r *record) (id ident.ID, host string, v verdictOnID) {
 		if !ok {
 			continue
 		}
-		ip := address(addr.Text, r.fields["cidr"].Text)
+		ip := address(name == "ip4", addr.Text, r.fields["cidr"].Text)
 		if !hasFID || fid.Text == addr.Text {
 			return ip, "", idKnown
 		}
@@ -71,19 +72,19 @@ func (f *Filter) byName(name string) (ident.ID, string, verdictOnID) {
 	return ident.ID{}, name, idHost
 }
 
-// address makes an ID of an address and the number of bits that belong to it; without a number, or
-// with one that the family has not, it is one host. What is no address stays text.
-func address(addr, bits string) ident.ID {
-	id := ident.Parse(addr)
+// address makes an ID of what group ip4 or ip6 captured and the number of bits that belong to it;
+// without a number, or with one that the family has not, it is one host. What is no address of the
+// group's family stays text; with a number, either family will do.
+func address(is4 bool, text, bits string) ident.ID {
+	addr, err := netip.ParseAddr(text)
+	if err != nil || addr.Zone() != "" || bits == "" && addr.Is4() != is4 {
+		return ident.Raw(text)
+	}
 	n, err := strconv.Atoi(bits)
-	if err != nil || !id.IsAddr() || n < 0 || n > id.Prefix().Addr().BitLen() {
-		return id
+	if err != nil || n < 0 || n > addr.BitLen() {
+		return ident.FromAddr(addr)
 	}
-	p, err := id.Prefix().Addr().Prefix(n)
-	if err != nil {
-		return id
-	}
-	return hostOfEverything(ident.FromPrefix(p))
+	return hostOfEverything(ident.FromPrefix(netip.PrefixFrom(addr, n)))
 }
 
 // hostOfEverything guards against a log line that names a network of all addresses: as with fail2ban,
