@@ -29,8 +29,10 @@ func (t Tier) String() string {
 
 // Limits bound one search.
 type Limits struct {
-	// Time ends a search; 0 is DefaultTime. The clock behind it ticks every 2 ms, so that a
-	// search may run that much longer, and more where the machine is overloaded.
+	// Time ends a search; 0 is DefaultTime. It is spent in two halves, the second of which begins
+	// anew, so that a machine that stood still for a moment does not make a quick search fail. The
+	// clock behind it ticks every 2 ms: a search may take some ticks more, and the more the less
+	// processors there are for it.
 	Time time.Duration
 	// Stack bounds the memory of a search, in integers of the backtracking stack; 0 is
 	// DefaultStack.
@@ -46,18 +48,8 @@ const (
 	DefaultStack = 1 << 20
 )
 
-// clockPeriod is how often regexp2 looks at the clock. Its own default of 100 ms would make a limit
-// of 20 ms a limit of 120.
-const clockPeriod = 2 * time.Millisecond
-
-// clock says that the period is set: once, and before any search can run, because regexp2 reads it
-// without a lock.
-var _ = setClock()
-
-func setClock() struct{} {
-	regexp2.SetTimeoutCheckPeriod(clockPeriod)
-	return struct{}{}
-}
+// attempts is how many shares of its time a search has.
+const attempts = 2
 
 // Regexp is a compiled pattern. It is immutable and safe for concurrent use.
 type Regexp struct {
@@ -114,7 +106,7 @@ func build(pattern string, limits Limits) (*regexp2.Regexp, error) {
 	if err != nil {
 		return nil, err
 	}
-	re.MatchTimeout = limits.Time
+	re.MatchTimeout = max(limits.Time/attempts, 1)
 	return re, nil
 }
 
@@ -135,13 +127,17 @@ func (r *Regexp) SearchAt(s *Subject, from int, m *Match) (bool, error) {
 	if s.ascii {
 		re = r.ascii
 	}
-	if err := re.FindRunesMatches(s.runes, s.runeOf(from), m.take); err != nil {
+	at := s.runeOf(from)
+	for range attempts {
+		err := re.FindRunesMatches(s.runes, at, m.take)
+		if err == nil {
+			return m.found, nil
+		}
 		if errors.Is(err, regexp2.ErrBacktrackingStackLimit) {
 			return false, r.tooDeep
 		}
-		return false, r.tooSlow
 	}
-	return m.found, nil
+	return false, r.tooSlow
 }
 
 // String gives the pattern as it was compiled.
