@@ -135,8 +135,8 @@ var escalations = []escalation{
 		counts: []int{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
 	},
 	{
-		name: "overall jails", banTime: 600, options: map[string]string{"overalljails": "true"}, other: 3,
-		times:  []float64{4800, 76800, 1228800, 19660800, 314572800, 629145600, 629145600, 629145600, 629145600, 629145600, 629145600, 629145600},
+		name: "overall jails", banTime: 6, options: map[string]string{"overalljails": "true"}, other: 3,
+		times:  []float64{48, 768, 12288, 196608, 3145728, 6291456, 6291456, 6291456, 6291456, 6291456, 6291456, 6291456},
 		counts: []int{4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48},
 	},
 	{
