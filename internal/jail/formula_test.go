@@ -244,7 +244,8 @@ func TestRandomFormulasComputeAsInPython(t *testing.T) {
 		}
 		f, err := jail.ParseFormula(q[0].(string))
 		if err != nil {
-			if a.Error == "" {
+			// Types that fit only for some values are refused here and now.
+			if a.Error == "" && !strings.Contains(err.Error(), "wants whole numbers") {
 				t.Errorf("%v: %v; Python: %+v", q, err, a)
 			}
 			continue
