@@ -165,7 +165,7 @@ func (r *follower) checkPath() error {
 	case r.holding(h.id):
 		h.close()
 	default:
-		missed := r.missed(r.newest())
+		missed := r.missed(h)
 		r.pending = append(append(r.pending, missed...), h)
 		r.file.update(func(s *FileStatus) { s.Rotations += int64(len(missed)) + 1 })
 		r.log.Debug("another file has taken the path", "missed", len(missed))
@@ -199,14 +199,41 @@ func (r *follower) report(trouble error) {
 	}
 }
 
-// missed opens the files that took the path after h and lost it again before anybody looked.
+// missed opens the files that took the path after the newest one held and lost it again to h before
+// anybody looked.
 func (r *follower) missed(h *handle) []*handle {
+	newest := r.newest()
+	return r.beside(nil, func(found []sibling) ([]*handle, bool) {
+		i := slices.IndexFunc(found, func(s sibling) bool { return s.id == newest.id })
+		if i < 0 {
+			return nil, true
+		}
+		if j := slices.IndexFunc(found, func(s sibling) bool { return s.id == h.id }); j > i {
+			found = found[:j] // h was renamed in the meantime
+		}
+		return r.openNewer(found, i), true
+	})
+}
+
+// beside calls open with the siblings of the path, until it says that it has done its work and they
+// have not changed during the call: a rotation renames many files, one after the other. What open
+// returned is closed before it is called again, except keep.
+func (r *follower) beside(keep *handle, open func([]sibling) ([]*handle, bool)) []*handle {
+	const tries = 5
 	found := siblings(r.opts.Path)
-	i := slices.IndexFunc(found, func(s sibling) bool { return s.id == h.id })
-	if i < 0 {
-		return nil
+	for try := 1; ; try++ {
+		opened, ok := open(found)
+		again := siblings(r.opts.Path)
+		if try == tries || ok && slices.EqualFunc(found, again, sibling.same) {
+			return opened
+		}
+		for _, h := range opened {
+			if h != keep {
+				h.close()
+			}
+		}
+		found = again
 	}
-	return r.openNewer(found, i)
 }
 
 // openNewer opens the rotated files that followed found[i] and are not open yet.
@@ -227,17 +254,20 @@ func (r *follower) openNewer(found []sibling, i int) []*handle {
 // from the copy that was made before, if there is one.
 func (r *follower) replaced() {
 	h := r.current
-	found := siblings(r.opts.Path)
-	c, i := copyOf(h, found)
+	earlier := r.beside(nil, func(found []sibling) ([]*handle, bool) {
+		c, i := copyOf(h, found)
+		if c == nil {
+			return nil, true
+		}
+		return append([]*handle{c}, r.openNewer(found, i)...), true
+	})
 	r.file.update(func(s *FileStatus) { s.Truncations++ })
-	r.log.Debug("the file was truncated", "copy", c != nil)
+	r.log.Debug("the file was truncated", "copies", len(earlier))
 	h.restart()
-	if c == nil {
-		return
+	if len(earlier) > 0 {
+		r.current = earlier[0]
+		r.pending = slices.Concat(earlier[1:], []*handle{h}, r.pending)
 	}
-	later := r.openNewer(found, i)
-	r.pending = slices.Concat(later, []*handle{h}, r.pending)
-	r.current = c
 }
 
 // step reads one block of the current file, after all of the rotated one. It reports whether there

@@ -107,6 +107,18 @@ func (h *handle) startAt(offset int64) error {
 	return h.remember()
 }
 
+// standAt makes reading go on at the place p, and reports whether the file is one that p can be a
+// place in, whatever its inode: it begins with the same line, is long enough, and a line starts at
+// the offset. If not, h must not be read before another call or restart.
+func (h *handle) standAt(p Place) bool {
+	h.restart()
+	if p.Offset < 0 || h.identify(nil) != nil || h.first != p.First || p.Offset > h.size() {
+		return false
+	}
+	// If the file is being truncated at this moment, then before the last of these or not yet.
+	return h.startsLine(p.Offset) && h.startAt(p.Offset) == nil && h.intact()
+}
+
 // remember reads the bytes before h.read again.
 func (h *handle) remember() error {
 	h.back = make([]byte, min(backLen, h.read))

@@ -73,14 +73,20 @@ func (d demand) from(i int) int64 {
 // ones, oldest first and each standing where the lowest of the positions wants it. It returns nothing
 // if no position can be found.
 func (r *follower) locate(atPath *handle) []*handle {
-	lib := &library{opened: map[int]*handle{}, atPath: atPath}
-	for _, p := range r.resume {
-		if p != (Position{}) {
-			lib.found = siblings(r.opts.Path)
-			break
-		}
+	if !slices.ContainsFunc(r.resume, func(p Position) bool { return p != Position{} }) {
+		return nil
 	}
-	last := len(lib.found)
+	return r.beside(atPath, func(found []sibling) ([]*handle, bool) {
+		if atPath != nil { // and may have been renamed in the meantime
+			found = slices.DeleteFunc(slices.Clone(found), func(s sibling) bool { return s.id == atPath.id })
+		}
+		return r.locateIn(&library{found: found, opened: map[int]*handle{}, atPath: atPath})
+	})
+}
+
+// locateIn does the work of locate in one state of the library. ok is false if a file changed.
+func (r *follower) locateIn(lib *library) (_ []*handle, ok bool) {
+	atPath, last := lib.atPath, len(lib.found)
 	if atPath != nil {
 		lib.opened[last] = atPath
 	}
@@ -116,27 +122,28 @@ func (r *follower) locate(atPath *handle) []*handle {
 }
 
 // open returns the files wanted where the demands want them, and closes what was opened in vain.
-func (lib *library) open(wanted map[int]bool, demands []demand, r *follower) []*handle {
-	var files []*handle
+func (lib *library) open(wanted map[int]bool, demands []demand, r *follower) (files []*handle, ok bool) {
+	ok = true
 	for _, i := range slices.Sorted(maps.Keys(wanted)) {
 		offset := int64(math.MaxInt64)
 		for _, d := range demands {
 			offset = min(offset, d.from(i))
 		}
-		h := lib.opened[i]
-		if len(demands) == 0 || offset == math.MaxInt64 {
+		if offset == math.MaxInt64 {
 			continue
 		}
+		h := lib.opened[i]
 		if h == nil {
-			var ok bool
-			if h, ok = openSibling(lib.found[i]); !ok {
+			var found bool
+			if h, found = openSibling(lib.found[i]); !found {
+				ok = false
 				continue
 			}
 		}
 		delete(lib.opened, i)
-		if err := h.startAt(offset); err != nil {
-			r.log.Warn("cannot go on where reading stopped; the file is read from its beginning", "err", err)
+		if first := h.first; offset == 0 || !h.standAt(Place{Offset: offset, First: first}) {
 			h.restart()
+			ok = ok && offset == 0
 		}
 		files = append(files, h)
 	}
@@ -145,7 +152,7 @@ func (lib *library) open(wanted map[int]bool, demands []demand, r *follower) []*
 			h.close()
 		}
 	}
-	return files
+	return files, ok
 }
 
 // find returns the index of the file that p is a place in.
@@ -197,5 +204,5 @@ func is(h *handle, p Place) bool {
 	if p.First == ([20]byte{}) {
 		return h.id == fileID{p.Device, p.Inode}
 	}
-	return holds(h, p)
+	return h.standAt(p)
 }

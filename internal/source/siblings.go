@@ -31,6 +31,9 @@ type sibling struct {
 	date string // of dated files: the greater, the newer
 }
 
+// same reports whether s and t are the same file under the same name.
+func (s sibling) same(t sibling) bool { return s.path == t.path && s.id == t.id }
+
 // rotation says how a name tells that it is an earlier version of the file followed.
 type rotation uint8
 
@@ -142,15 +145,6 @@ func openSibling(s sibling) (*handle, bool) {
 	return h, true
 }
 
-// holds reports whether the file of h is one that p can be a place in, whatever its inode: it begins
-// with the same line, is long enough, and a line starts at the offset.
-func holds(h *handle, p Place) bool {
-	if err := h.identify(nil); err != nil || h.first != p.First {
-		return false
-	}
-	return p.Offset >= 0 && p.Offset <= h.size() && h.startsLine(p.Offset)
-}
-
 // copyOf looks for a copy of the file that was h before it was truncated, and returns it standing
 // where h stood, with its place among found.
 func copyOf(h *handle, found []sibling) (*handle, int) {
@@ -172,7 +166,7 @@ func copyOf(h *handle, found []sibling) (*handle, int) {
 		}
 		back := make([]byte, len(h.back))
 		n, _ := c.file.ReadAt(back, h.read-int64(len(back)))
-		if n == len(back) && bytes.Equal(back, h.back) && holds(c, Place{Offset: h.offset, First: h.first}) {
+		if n == len(back) && bytes.Equal(back, h.back) && c.standAt(Place{Offset: h.offset, First: h.first}) {
 			c.offset, c.read, c.long, c.drop = h.offset, h.read, h.long, h.drop
 			c.back = bytes.Clone(h.back)
 			return c, i
