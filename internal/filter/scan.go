@@ -1,15 +1,17 @@
 package filter
 
 // scanner finds all of a set of literals in one pass over a text. It is an Aho-Corasick automaton,
-// with one table row per state and one column per class of bytes.
+// with one table row per state and one column per class of bytes. States where a literal ends are the
+// last ones, so that one comparison per byte tells whether there is something to report.
 type scanner struct {
 	class   [256]uint8 // column of a byte; 0 for the bytes in no literal
 	columns int
-	next    []int32 // state*columns + class -> state
-	// hits lists for each state the literals that end there, its own and those of its suffixes, in
-	// one array: hits[from[state]:from[state+1]].
-	hits []int32
-	from []int32
+	start   int32   // row of the first state
+	next    []int32 // row + class -> row; a row is state*columns
+	ending  int32   // first row of a state where a literal ends
+	// ends lists the literals that end in a state, its own and those of its suffixes; the first
+	// entry is for the row ending.
+	ends [][]int32
 }
 
 func newScanner(literals []string) *scanner {
@@ -24,6 +26,7 @@ func newScanner(literals []string) *scanner {
 	}
 	ends := s.grow(literals)
 	s.link(ends)
+	s.order(ends)
 	return s
 }
 
@@ -77,19 +80,46 @@ func (s *scanner) link(ends [][]int32) {
 			queue = append(queue, to)
 		}
 	}
-	s.from = make([]int32, len(ends)+1)
-	for i, e := range ends {
-		s.hits = append(s.hits, e...)
-		s.from[i+1] = int32(len(s.hits))
+}
+
+// order renumbers the states, those where a literal ends last, and makes rows of their numbers.
+func (s *scanner) order(ends [][]int32) {
+	row := make([]int32, len(ends))
+	quiet := int32(0)
+	for _, e := range ends {
+		if len(e) == 0 {
+			quiet++
+		}
 	}
+	calm, loud := int32(0), quiet
+	for i, e := range ends {
+		at := &calm
+		if len(e) > 0 {
+			at = &loud
+			s.ends = append(s.ends, e)
+		}
+		row[i] = *at * int32(s.columns)
+		*at++
+	}
+	old := s.next
+	s.next = make([]int32, len(old))
+	for i := range ends {
+		for c := range s.columns {
+			s.next[int(row[i])+c] = row[old[i*s.columns+c]]
+		}
+	}
+	s.start, s.ending = row[0], quiet*int32(s.columns)
 }
 
 // scan calls hit for every occurrence of a literal, with its number.
 func (s *scanner) scan(text string, hit func(literal int32)) {
-	at := int32(0)
+	at := s.start
 	for i := range len(text) {
-		at = s.next[int(at)*s.columns+int(s.class[text[i]])]
-		for _, l := range s.hits[s.from[at]:s.from[at+1]] {
+		at = s.next[at+int32(s.class[text[i]])]
+		if at < s.ending {
+			continue
+		}
+		for _, l := range s.ends[int(at-s.ending)/s.columns] {
 			hit(l)
 		}
 	}
