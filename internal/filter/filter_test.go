@@ -218,6 +218,14 @@ func TestWhichRegexCounts(t *testing.T) {
 			" a 192.0.2.1", "", Ignored, []int{0, 2},
 		},
 		{
+			"nofail without a connection is a failure", Options{FailRegex: []string{`<F-NOFAIL>a</F-NOFAIL> <HOST>`}},
+			" a 192.0.2.1", "0 192.0.2.1 nofail=a", Matched, nil,
+		},
+		{
+			"but shown as none to those who try it", Options{FailRegex: []string{`<F-NOFAIL>a</F-NOFAIL> <HOST>`}, CheckAll: true},
+			" a 192.0.2.1", "0 192.0.2.1 nofail nofail=a", Ignored, nil,
+		},
+		{
 			"no regex sees the date", Options{FailRegex: []string{`2025.*<HOST>`}},
 			" a 192.0.2.1", "", Missed, nil,
 		},

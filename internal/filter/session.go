@@ -197,6 +197,10 @@ func (s *Session) report(r *rule, rec *record, nofail bool, p placed, now time.T
 			return true
 		}
 	}
+	if all && rec.fields.set("nofail") {
+		// Without a connection the group means nothing but to tools that try filters out.
+		nofail = true
+	}
 	if nofail {
 		s.result.Verdict = Ignored
 	}
