@@ -173,21 +173,13 @@ from fail2ban.server.ticket import FailTicket
 from fail2ban.server.mytime import MyTime
 from fail2ban.tests.dummyjail import DummyJail
 
-class NamedJail(DummyJail):
-    def __init__(self, name, db):
-        self.given = name
-        super().__init__()
-        self.database = db
-    @property
-    def name(self):
-        return self.given
-
 def live(case):
     db = Fail2BanDb(":memory:")
     observer = ObserverThread()
-    jail, other = NamedJail("jail", db), NamedJail("other", db)
+    jail, other = DummyJail("jail"), DummyJail("other")
     now = 1700000000
     for j in (jail, other):
+        j.database = db
         db.addJail(j)
         j.actions.setBanTime(case["bantime"])
         j.setBanTimeExtra("increment", "true")
@@ -246,4 +238,178 @@ func TestEscalationTableIsFail2bans(t *testing.T) {
 			}
 		})
 	}
+}
+
+// repeatScript lets offenders return to two jails with escalation, through fail2ban's FailManager,
+// BanManager, Observer and database.
+const repeatScript = `
+import json, os, sys
+from fail2ban.server.database import Fail2BanDb
+from fail2ban.server.failmanager import FailManager, FailManagerEmpty
+from fail2ban.server.observer import ObserverThread
+from fail2ban.server.ticket import FailTicket, BanTicket
+from fail2ban.server.mytime import MyTime
+from fail2ban.tests.dummyjail import DummyJail
+
+class Filter:
+    def __init__(self, ban):
+        self.failManager, self.performBan = FailManager(), ban
+
+class OurJail(DummyJail):
+    def __init__(self, name, db, observer, out, policy):
+        super().__init__(name)
+        self.database, self.observer, self.out = db, observer, out
+        self.ours = Filter(self.ban)
+        db.addJail(self)
+        self.ours.failManager.setMaxRetry(policy["maxretry"])
+        self.ours.failManager.setMaxTime(policy["findtime"])
+        self.actions.setBanTime(policy["bantime"])
+        for key, value in policy["options"].items():
+            self.setBanTimeExtra(key, value)
+
+    @property
+    def filter(self):
+        return self.ours
+
+    def note(self, kind, ticket):
+        self.out.append({"kind": kind, "jail": self.name, "id": str(ticket.getID()),
+            "for": ticket.getBanTime(self.actions.getBanTime()), "count": ticket.getBanCount()})
+
+    def ban(self, ip):
+        try:
+            ticket = BanTicket.wrap(self.ours.failManager.toBan(ip))
+        except FailManagerEmpty:
+            return
+        length, reason = ticket.getBanTime(self.actions.getBanTime()), {}
+        if self.actions.banManager.addBanTicket(ticket, reason):
+            self.observer.banFound(ticket, self, length)
+            self.note("ban", ticket)
+        elif not reason.get("expired"):
+            self.note("already", reason["ticket"])
+
+def live(life):
+    out, db, observer = [], Fail2BanDb(":memory:"), ObserverThread()
+    observer.add_timer = lambda *args: None
+    jails = {name: OurJail(name, db, observer, out, policy) for name, policy in life["policies"].items()}
+    for name, ip, now in life["events"]:
+        MyTime.setTime(now)
+        for j in jails.values():
+            j.actions.banManager.unBanList(now)
+        jail = jails[name]
+        manager = jail.filter.failManager
+        manager.cleanup(now)
+        ticket = FailTicket(ip, now)
+        if manager.addFailure(ticket) >= manager.getMaxRetry():
+            jail.ban(ticket.getID())
+        observer.failureFound(jail, ticket)
+    return out
+
+print(json.dumps([live(l) for l in json.load(sys.stdin)]), flush=True)
+os._exit(0)
+`
+
+type repeatPolicy struct {
+	MaxRetry int               `json:"maxretry"`
+	FindTime int               `json:"findtime"`
+	BanTime  int               `json:"bantime"`
+	Options  map[string]string `json:"options"`
+}
+
+type repeatLife struct {
+	Policies map[string]repeatPolicy `json:"policies"`
+	Events   [][3]any                `json:"events"` // jail, ID, time
+}
+
+type repeatEvent struct {
+	Kind, Jail, ID string
+	For            float64 // seconds
+	Count          int
+}
+
+// TestRepeatOffendersAreCountedAndBannedAsByFail2ban compares the weight of failures, the ban times and
+// the counts over hundreds of lives with random escalation.
+func TestRepeatOffendersAreCountedAndBannedAsByFail2ban(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	pick := func(list ...string) string { return list[r.IntN(len(list))] }
+	var lives []repeatLife
+	for range 200 {
+		l := repeatLife{Policies: map[string]repeatPolicy{}}
+		for _, name := range []string{"a", "b"} {
+			p := repeatPolicy{MaxRetry: 1 + r.IntN(9), FindTime: 100 + r.IntN(900), BanTime: 1 + r.IntN(60), Options: map[string]string{}}
+			if r.IntN(5) > 0 {
+				p.Options["increment"] = "true"
+				for key, value := range map[string]string{
+					"factor": pick("", "", "2", "0.5", "1.5"), "maxtime": pick("", "", "100", "1000"), "overalljails": pick("", "true"),
+					"multipliers": pick("", "", "1 2 4", "3 1 5"), "formula": pick("", "", "ban.Time * (ban.Count + 1) + 0.25"),
+				} {
+					if value != "" {
+						p.Options[key] = value
+					}
+				}
+			}
+			l.Policies[name] = p
+		}
+		now := int(epoch.Unix())
+		for range 60 {
+			now += r.IntN(60)
+			if r.IntN(20) == 0 {
+				now += r.IntN(2000)
+			}
+			l.Events = append(l.Events, [3]any{pick("a", "b"), pick("192.0.2.1", "192.0.2.2"), now})
+		}
+		lives = append(lives, l)
+	}
+	input, err := json.Marshal(lives)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want [][]repeatEvent
+	oracle.JSON(t, repeatScript, input, &want)
+	for i, l := range lives {
+		got := l.ours(t)
+		for j := range min(len(got), len(want[i])) {
+			if got[j] != want[i][j] {
+				t.Fatalf("life %d %+v, event %d:\ngot  %+v\nwant %+v", i, l, j, got[j], want[i][j])
+			}
+		}
+		if len(got) != len(want[i]) {
+			t.Fatalf("life %d: %d events, want %d", i, len(got), len(want[i]))
+		}
+	}
+}
+
+func (l repeatLife) ours(t *testing.T) []repeatEvent {
+	t.Helper()
+	b := jail.NewBook(jail.Config{PurgeAge: 1000 * time.Hour})
+	for name, p := range l.Policies {
+		seconds := func(n int) time.Duration { return time.Duration(n) * time.Second }
+		inc := jail.Increment{}
+		if len(p.Options) > 0 {
+			options := map[string]string{}
+			for k, v := range p.Options {
+				if k != "increment" {
+					options[k] = v
+				}
+			}
+			inc = escalation{options: options}.increment(t)
+		}
+		b.SetJail(jail.Policy{Jail: name, MaxRetry: p.MaxRetry, FindTime: seconds(p.FindTime), BanTime: seconds(p.BanTime), Increment: inc})
+	}
+	var out []repeatEvent
+	for _, e := range l.Events {
+		now := time.Unix(int64(e[2].(int)), 0)
+		b.Expire(now)
+		for _, d := range b.Observe(e[0].(string), jail.Failure{ID: ident.Parse(e[1].(string)), Time: now}, now) {
+			kind := d.Kind.String()
+			switch d.Kind {
+			case jail.Prolong: // fail2ban prolongs in the same step
+				out, kind = out[:len(out)-1], "already"
+			case jail.BanStart, jail.Already:
+			default:
+				continue
+			}
+			out = append(out, repeatEvent{kind, d.Jail, d.ID.String(), d.Ban.Duration.Seconds(), d.Ban.Count})
+		}
+	}
+	return out
 }
