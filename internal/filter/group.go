@@ -60,41 +60,52 @@ func (w *Wanted) set(i int) {
 // NewGroup makes the shared scan of filters. A filter is known by its place in the list.
 func NewGroup(filters []*Filter) *Group {
 	g := &Group{filters: len(filters)}
-	literals := map[string]int32{}
-	clauses := map[string]int32{}
-	var list []string
+	b := groupBuilder{g: g, clauses: map[string]int32{}, literals: map[string]int32{}}
 	for i, f := range filters {
 		if f.needs.always {
 			g.always.set(i)
 			continue
 		}
-		for _, any := range f.needs.any {
+		for _, together := range f.needs.any {
 			w := wish{filter: i}
-			for _, c := range any {
-				key := strings.Join(c, "\n") // no literal holds a newline
-				id, known := clauses[key]
-				if !known {
-					id = int32(len(clauses))
-					clauses[key] = id
-					for _, l := range c {
-						n, ok := literals[l]
-						if !ok {
-							n = int32(len(list))
-							literals[l] = n
-							list = append(list, l)
-							g.clausesOf = append(g.clausesOf, nil)
-						}
-						g.clausesOf[n] = append(g.clausesOf[n], id)
-					}
-				}
-				w.clauses = append(w.clauses, id)
+			for _, c := range together {
+				w.clauses = append(w.clauses, b.clause(c))
 			}
 			g.wishes = append(g.wishes, w)
 		}
 	}
-	g.clauses = len(clauses)
-	g.scanner = newScanner(list)
+	g.clauses = len(b.clauses)
+	g.scanner = newScanner(b.list)
 	return g
+}
+
+// groupBuilder numbers the clauses and literals of a group, each once.
+type groupBuilder struct {
+	g        *Group
+	clauses  map[string]int32
+	literals map[string]int32
+	list     []string // the literals by number
+}
+
+func (b *groupBuilder) clause(c clause) int32 {
+	key := strings.Join(c, "\n") // no literal holds a newline
+	id, known := b.clauses[key]
+	if known {
+		return id
+	}
+	id = int32(len(b.clauses))
+	b.clauses[key] = id
+	for _, text := range c {
+		l, known := b.literals[text]
+		if !known {
+			l = int32(len(b.list))
+			b.literals[text] = l
+			b.list = append(b.list, text)
+			b.g.clausesOf = append(b.g.clausesOf, nil)
+		}
+		b.g.clausesOf[l] = append(b.g.clausesOf[l], id)
+	}
+	return id
 }
 
 // stackClauses is how many clauses a scan can note without allocating: many more than the stock

@@ -63,15 +63,15 @@ func TestAGroupAnswersAsItsFilters(t *testing.T) {
 		}
 		text := strings.Join(line, " ")
 		w := g.Scan(text)
-		any := false
+		some := false
 		for i, f := range filters {
 			if got, want := w.Has(i), f.Wants(text); got != want {
 				t.Fatalf("filter %d, %q: the group says %v, the filter %v", i, text, got, want)
 			}
-			any = any || w.Has(i)
+			some = some || w.Has(i)
 		}
-		if w.Any() != any || w.Has(len(filters)) {
-			t.Fatalf("%q: Any is %v, want %v", text, w.Any(), any)
+		if w.Any() != some || w.Has(len(filters)) {
+			t.Fatalf("%q: Any is %v, want %v", text, w.Any(), some)
 		}
 	}
 	if (Wanted{}).Any() || !(Wanted{more: []uint64{0, 1}}).Any() {

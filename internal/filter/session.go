@@ -185,6 +185,7 @@ func (s *Session) report(r *rule, rec *record, nofail bool, p placed, now time.T
 	all := s.f.checkAll
 	id, host, v := s.f.identify(rec)
 	switch v {
+	case idKnown, idHost:
 	case idMissing:
 		s.notice(Notice{Kind: NoticeNoID, Text: p.line.whole(), Role: r.role, Regex: r.index})
 		return false
@@ -242,7 +243,7 @@ func (s *Session) gaveUp(r *rule, text *pyre.Subject, err error) {
 // ignores tries the ignoreregexes. One that gives up counts as matching: nobody is banned because a
 // search that would have let them off was too slow.
 func (s *Session) ignores(text *pyre.Subject) bool {
-	any := false
+	hit := false
 	for _, r := range s.f.ignore {
 		ok, err := r.re.Search(text, &s.probe)
 		if err != nil {
@@ -251,13 +252,13 @@ func (s *Session) ignores(text *pyre.Subject) bool {
 		if !ok && err == nil {
 			continue
 		}
-		any = true
+		hit = true
 		s.result.IgnoredBy = append(s.result.IgnoredBy, r.index)
 		if !s.f.checkAll {
 			break
 		}
 	}
-	return any
+	return hit
 }
 
 // ignoresMatch tries the ignoreregexes on what a failregex matched: with maxlines on the lines of the
