@@ -71,8 +71,8 @@ func clause(texts []string) []string {
 func needs(n *node) need {
 	switch n.op {
 	case opLiteral:
-		if !utf8.ValidRune(n.lit) {
-			return need{} // half of a surrogate pair: in no text
+		if !spelled(n.lit) {
+			return need{}
 		}
 		return need{exact: []string{string(n.lit)}}
 	case opSet:
@@ -94,13 +94,17 @@ func needs(n *node) need {
 	return need{}
 }
 
+// spelled reports whether the character is found in a text by its bytes: half of a surrogate pair is
+// in no text, and U+FFFD stands for any byte that is not UTF-8.
+func spelled(r rune) bool { return utf8.ValidRune(r) && r != utf8.RuneError }
+
 func setNeeds(n *node) need {
 	if n.fold {
 		return need{}
 	}
 	var exact []string
 	for _, r := range n.set.members(maxMembers) {
-		if !utf8.ValidRune(r) {
+		if !spelled(r) {
 			return need{}
 		}
 		exact = append(exact, string(r))
@@ -237,4 +241,33 @@ func keepBest(lists [][]string) [][]string {
 		return cmp.Or(cmp.Compare(shortest(b), shortest(a)), cmp.Compare(len(a), len(b)))
 	})
 	return lists[:min(len(lists), maxClauses)]
+}
+
+// Bounds of what a search looks for before it asks the engine. Short literals are in most texts, and
+// many cost more than they save.
+const (
+	minScreen  = 3 // bytes
+	maxScreen  = 4 // literals of one list
+	maxScreens = 2 // lists
+)
+
+// screens picks the lists that a search looks for first.
+func screens(lists [][]string) [][]string {
+	var out [][]string
+	for _, list := range lists {
+		if len(out) < maxScreens && len(list) <= maxScreen && shortest(list) >= minScreen {
+			out = append(out, list)
+		}
+	}
+	return out
+}
+
+// screened reports whether the text lacks a literal that any match needs.
+func (r *Regexp) screened(text string) bool {
+	for _, list := range r.screens {
+		if !slices.ContainsFunc(list, func(literal string) bool { return strings.Contains(text, literal) }) {
+			return true
+		}
+	}
+	return false
 }

@@ -98,3 +98,29 @@ func TestMatchesHoldTheirLiterals(t *testing.T) {
 		t.Errorf("too little was seen: %d matches, %d lists", matches, said)
 	}
 }
+
+func TestScreenDoesNotHideMatches(t *testing.T) {
+	tests := []struct {
+		pattern, text string
+		from          int
+		want          bool
+	}{
+		{`foo|bar`, "a bar", 0, true},
+		{`foo|bar`, "a baz", 0, false},
+		{`(?<=foo)bar`, "foobar", 3, true},
+		{`foobar`, "foobar", 3, false},
+		{"\ufffdabc", "\xffabc", 0, true},
+		{`(?i)foo`, "FOO", 0, true},
+		{`éfoo`, "ééfoo", 1, true},
+	}
+	for _, tt := range tests {
+		re, err := Compile(tt.pattern, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Match
+		if ok, err := re.SearchAt(NewSubject(tt.text), tt.from, &m); ok != tt.want || err != nil {
+			t.Errorf("%s in %q from %d: %v, %v", tt.pattern, tt.text, tt.from, ok, err)
+		}
+	}
+}

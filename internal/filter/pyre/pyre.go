@@ -44,7 +44,8 @@ const (
 	// DefaultTime is far above what an honest line takes (some 10 µs) and far below what an
 	// attacker would need to make the program fall behind with one line a second.
 	DefaultTime = 20 * time.Millisecond
-	// DefaultStack is 8 MB. A group repeated over a text of 16 KiB takes six integers a turn.
+	// DefaultStack is 8 MB, taken only by searches that need it and given back to the garbage
+	// collector. A group repeated over a text of 16 KiB takes some ten integers a turn.
 	DefaultStack = 1 << 20
 )
 
@@ -56,6 +57,7 @@ type Regexp struct {
 	pattern  string
 	names    []string // by group number, 0 included
 	literals [][]string
+	screens  [][]string // those of literals that every search looks for first
 	root     *node
 	ascii    *regexp2.Regexp // for texts of ASCII alone
 	wide     *regexp2.Regexp // for all texts; the same as ascii where nothing differs
@@ -88,6 +90,7 @@ func CompileLimits(pattern string, flags Flags, limits Limits) (*Regexp, error) 
 		tooSlow: fmt.Errorf("%w after %v: pattern of %d bytes", ErrGaveUp, limits.Time, len(pattern)),
 		tooDeep: fmt.Errorf("%w: more than %d steps to go back to", ErrGaveUp, limits.Stack),
 	}
+	r.screens = screens(r.literals)
 	wide, ascii := emit(root, false), emit(root, true)
 	if r.wide, err = build(wide, limits); err != nil {
 		return nil, &SyntaxError{Pattern: pattern, Offset: -1, Msg: "pattern cannot be run: " + err.Error()}
@@ -122,6 +125,9 @@ func (r *Regexp) Search(s *Subject, m *Match) (bool, error) {
 func (r *Regexp) SearchAt(s *Subject, from int, m *Match) (bool, error) {
 	from = min(max(from, 0), len(s.text))
 	m.begin(s, len(r.names))
+	if r.screened(s.text[from:]) {
+		return false, nil
+	}
 	s.prepare()
 	re := r.wide
 	if s.ascii {

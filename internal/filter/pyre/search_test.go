@@ -4,7 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // found renders a match: the spans of all groups, "-" for one that took no part.
@@ -340,17 +343,110 @@ func TestTextThatIsNotUTF8DoesNoHarm(t *testing.T) {
 	}
 }
 
-func TestHostileLineGivesUp(t *testing.T) {
+func TestHostileLineGivesUpInTime(t *testing.T) {
 	re, err := Compile(`^(?:a|a|aa)*$`, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var m Match
+	start := time.Now()
 	ok, err := re.Search(NewSubject(strings.Repeat("a", 8000)+"b"), &m)
 	if ok || !errors.Is(err, ErrGaveUp) {
 		t.Fatalf("got %v, %v", ok, err)
 	}
+	// 25 ms on an idle machine; the bound leaves room for a busy one, and none for regexp2's own clock
+	// of ten ticks a second and two attempts.
+	if d := time.Since(start); d > 10*DefaultTime {
+		t.Errorf("gave up after %v, the limit is %v", d, DefaultTime)
+	}
 	if start, end := m.Group(0); start != -1 || end != -1 {
 		t.Errorf("a search that gave up left a match: %d %d", start, end)
+	}
+	if ok, err := re.Search(NewSubject("aaa"), &m); !ok || err != nil {
+		t.Errorf("after a search that gave up: %v, %v", ok, err)
+	}
+}
+
+func TestDeepSearchGivesUpOnItsStack(t *testing.T) {
+	const pattern = `^(?:(\w)[.:]?|x.)*$`
+	text := strings.Repeat("a.b:", 4096)
+	small, err := CompileLimits(pattern, 0, Limits{Stack: 1000, Time: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Match
+	if ok, err := small.Search(NewSubject(text), &m); ok || !errors.Is(err, ErrGaveUp) {
+		t.Errorf("with a stack of 1000: %v, %v", ok, err)
+	}
+	// The longest line there is, 16 KiB, is well within the default.
+	full, err := CompileLimits(pattern, 0, Limits{Time: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := full.Search(NewSubject(text), &m); !ok || err != nil {
+		t.Errorf("with the default stack: %v, %v", ok, err)
+	}
+}
+
+func TestClockThatIsHeldOutlivesBubbles(t *testing.T) {
+	HoldClock(time.Hour)
+	re, err := Compile(`a+b`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		synctest.Test(t, func(t *testing.T) {
+			for range 3 {
+				var m Match
+				if ok, err := re.Search(NewSubject("xaab"), &m); !ok || err != nil {
+					t.Errorf("got %v, %v", ok, err)
+				}
+				time.Sleep(24 * time.Hour) // of the bubble
+			}
+		})
+	}
+}
+
+func TestRegexpIsSharedByGoroutines(t *testing.T) {
+	re, err := Compile(`(\w+)@(\w+)é?`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			s, m := NewSubject(""), &Match{}
+			for n := range 500 {
+				name := strings.Repeat("x", 1+(i*7+n)%20)
+				s.Reset("- " + name + "@hostßé")
+				if ok, err := re.Search(s, m); !ok || err != nil {
+					t.Errorf("got %v, %v", ok, err)
+				} else if got, _ := m.GroupText(s, 1); got != name {
+					t.Errorf("got %q, want %q", got, name)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestSearchAllocatesNothing(t *testing.T) {
+	re, err := Compile(sshdLike, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, m := NewSubject(""), &Match{}
+	if n := testing.AllocsPerRun(200, func() {
+		for _, text := range []string{
+			"Refused password for x from 192.0.2.77 port 51234 ssh2",
+			"Refused password for xé from host.example ssh2", "something else",
+		} {
+			s.Reset(text)
+			if _, err := re.Search(s, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}); n >= 1 {
+		t.Errorf("%v allocations for three searches", n)
 	}
 }

@@ -104,10 +104,6 @@ func (k category) spell() []runeRange {
 	return merge(ranges)
 }
 
-func (k category) contains(r rune) bool {
-	return k == words && r == '_' || unicode.In(r, tables[k]...)
-}
-
 func spread(ranges []runeRange, lo, hi, stride rune) []runeRange {
 	if stride == 1 {
 		return append(ranges, runeRange{lo, hi})
@@ -146,29 +142,6 @@ func complement(ranges []runeRange) []runeRange {
 		out = append(out, runeRange{next, unicode.MaxRune})
 	}
 	return out
-}
-
-// contains reports whether the character is in the set.
-func (c *charset) contains(r rune) bool {
-	return c.listed(r) != c.negate
-}
-
-func (c *charset) listed(r rune) bool {
-	for _, k := range c.categories {
-		if k.contains(r) {
-			return true
-		}
-	}
-	_, found := slices.BinarySearchFunc(c.ranges, r, func(s runeRange, r rune) int {
-		switch {
-		case s.hi < r:
-			return -1
-		case s.lo > r:
-			return 1
-		}
-		return 0
-	})
-	return found
 }
 
 // asciiOnly gives the listed ASCII characters as ranges.
