@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -133,9 +134,7 @@ func (c *connections) merge(id string, hit fields, lines []string, now time.Time
 		if !wasNofail && !r.pending {
 			r.lines = nil // they have been reported
 		}
-		for name, v := range hit {
-			r.fields[name] = v
-		}
+		maps.Copy(r.fields, hit)
 		if forget {
 			c.remove(id)
 		}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -120,7 +121,7 @@ func TestLinesOfOneConnectionAreJoined(t *testing.T) {
 					conn, text = "2", rest
 				}
 				line := fmt.Sprintf("%s gate[%s]: %s", stamp(30-i), conn, text)
-				number[line] = fmt.Sprint(i)
+				number[line] = strconv.Itoa(i)
 				r := s.Process(Line{Text: line}, testNow, true)
 				if got := outcome(r, number); got != tt.want[i] {
 					t.Errorf("line %d, %q: got %s, want %s", i, text, got, tt.want[i])

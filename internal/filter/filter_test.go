@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -143,97 +144,121 @@ func TestWhichRegexCounts(t *testing.T) {
 		by   []int
 	}{
 		{
-			"the date leaves its blank", Options{FailRegex: []string{`^ h fail <HOST>$`}},
+			"the date leaves its blank",
+			Options{FailRegex: []string{`^ h fail <HOST>$`}},
 			" h fail 192.0.2.1", "0 192.0.2.1", Matched, nil,
 		},
 		{
-			"a regex without the blank misses", Options{FailRegex: []string{`^h fail <HOST>$`}},
+			"a regex without the blank misses",
+			Options{FailRegex: []string{`^h fail <HOST>$`}},
 			" h fail 192.0.2.1", "", Missed, nil,
 		},
 		{
-			"the end of the line is before its newline", Options{FailRegex: []string{`^ a <HOST>$`}},
+			"the end of the line is before its newline",
+			Options{FailRegex: []string{`^ a <HOST>$`}},
 			" a 192.0.2.1 ", "", Missed, nil,
 		},
 		{
-			"blanks at the end are the regex's business", Options{FailRegex: []string{`^ a <HOST>\s*$`}},
+			"blanks at the end are the regex's business",
+			Options{FailRegex: []string{`^ a <HOST>\s*$`}},
 			" a 192.0.2.1  ", "0 192.0.2.1", Matched, nil,
 		},
 		{
-			"the first that matches", Options{FailRegex: []string{`nothing <HOST>`, `a <HOST>`, `<HOST>`}},
+			"the first that matches",
+			Options{FailRegex: []string{`nothing <HOST>`, `a <HOST>`, `<HOST>`}},
 			" a 192.0.2.1", "1 192.0.2.1", Matched, nil,
 		},
 		{
-			"all of them when all are checked", Options{FailRegex: []string{`nothing <HOST>`, `a <HOST>`, `<HOST>$`}, CheckAll: true},
+			"all of them when all are checked",
+			Options{FailRegex: []string{`nothing <HOST>`, `a <HOST>`, `<HOST>$`}, CheckAll: true},
 			" a 192.0.2.1", "1 192.0.2.1; 2 192.0.2.1", Matched, nil,
 		},
 		{
-			"prefregex gives what failregexes see", Options{PrefRegex: `^ P <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`^ P a <HOST>`, `^a <HOST>$`}},
+			"prefregex gives what failregexes see",
+			Options{PrefRegex: `^ P <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`^ P a <HOST>`, `^a <HOST>$`}},
 			" P a 192.0.2.1", "1 192.0.2.1", Matched, nil,
 		},
 		{
-			"a line that prefregex misses", Options{PrefRegex: `^ P <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`a <HOST>$`}},
+			"a line that prefregex misses",
+			Options{PrefRegex: `^ P <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`a <HOST>$`}},
 			" Q a 192.0.2.1", "", Missed, nil,
 		},
 		{
-			"without content the whole line stays", Options{PrefRegex: `^ P`, FailRegex: []string{`^ P a <HOST>$`}},
+			"without content the whole line stays",
+			Options{PrefRegex: `^ P`, FailRegex: []string{`^ P a <HOST>$`}},
 			" P a 192.0.2.1", "0 192.0.2.1", Matched, nil,
 		},
 		{
-			"an empty content leaves the whole line", Options{PrefRegex: `^ P<F-CONTENT></F-CONTENT>`, FailRegex: []string{`^ P a <HOST>$`}},
+			"an empty content leaves the whole line",
+			Options{PrefRegex: `^ P<F-CONTENT></F-CONTENT>`, FailRegex: []string{`^ P a <HOST>$`}},
 			" P a 192.0.2.1", "0 192.0.2.1", Matched, nil,
 		},
 		{
-			"prefregex may name the ID", Options{PrefRegex: `^ <HOST> <F-USER>\w+</F-USER> <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`^fail$`}},
+			"prefregex may name the ID",
+			Options{PrefRegex: `^ <HOST> <F-USER>\w+</F-USER> <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`^fail$`}},
 			" 192.0.2.1 bob fail", "0 192.0.2.1 user=bob", Matched, nil,
 		},
 		{
-			"failregex overlays prefregex, but not with nothing", Options{
+			"failregex overlays prefregex, but not with nothing",
+			Options{
 				PrefRegex: `^ <F-USER>\w+</F-USER> <F-NAME>\w+</F-NAME> <F-CONTENT>.+</F-CONTENT>$`,
 				FailRegex: []string{`^(?:x <F-NAME>\w+</F-NAME> )?<F-USER>\w+</F-USER> <HOST>$`},
 			},
 			" a b c 192.0.2.1", "0 192.0.2.1 name=b user=c", Matched, nil,
 		},
 		{
-			"an ignored line", Options{FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`nothing`, `\.1$`}},
-			" a 192.0.2.1", "", Ignored, []int{1},
+			"an ignored line",
+			Options{FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`nothing`, `\.1$`}},
+			" a 192.0.2.1", "", Ignored,
+			[]int{1},
 		},
 		{
-			"an ignoreregex that does not match", Options{FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`\.2$`}},
+			"an ignoreregex that does not match",
+			Options{FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`\.2$`}},
 			" a 192.0.2.1", "0 192.0.2.1", Matched, nil,
 		},
 		{
-			"few failregexes: ignoreregex sees the content alone", Options{
+			"few failregexes: ignoreregex sees the content alone",
+			Options{
 				PrefRegex: `^ P <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`^ P`},
 			},
 			" P a 192.0.2.1", "0 192.0.2.1", Matched, nil,
 		},
 		{
-			"many failregexes: it sees the line first", Options{
+			"many failregexes: it sees the line first",
+			Options{
 				PrefRegex: `^ P <F-CONTENT>.+</F-CONTENT>$`, FailRegex: []string{`a <HOST>`, `b <HOST>`, `c <HOST>`, `d <HOST>`}, IgnoreRegex: []string{`^ P`},
 			},
-			" P a 192.0.2.1", "", Ignored, []int{0},
+			" P a 192.0.2.1", "", Ignored,
+			[]int{0},
 		},
 		{
-			"all ignoreregexes when all are checked", Options{FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`a`, `b`, `192`}, CheckAll: true},
-			" a 192.0.2.1", "", Ignored, []int{0, 2},
+			"all ignoreregexes when all are checked",
+			Options{FailRegex: []string{`a <HOST>`}, IgnoreRegex: []string{`a`, `b`, `192`}, CheckAll: true},
+			" a 192.0.2.1", "", Ignored,
+			[]int{0, 2},
 		},
 		{
-			"nofail without a connection is a failure", Options{FailRegex: []string{`<F-NOFAIL>a</F-NOFAIL> <HOST>`}},
+			"nofail without a connection is a failure",
+			Options{FailRegex: []string{`<F-NOFAIL>a</F-NOFAIL> <HOST>`}},
 			" a 192.0.2.1", "0 192.0.2.1 nofail=a", Matched, nil,
 		},
 		{
-			"but shown as none to those who try it", Options{FailRegex: []string{`<F-NOFAIL>a</F-NOFAIL> <HOST>`}, CheckAll: true},
+			"but shown as none to those who try it",
+			Options{FailRegex: []string{`<F-NOFAIL>a</F-NOFAIL> <HOST>`}, CheckAll: true},
 			" a 192.0.2.1", "0 192.0.2.1 nofail nofail=a", Ignored, nil,
 		},
 		{
-			"no regex sees the date", Options{FailRegex: []string{`2025.*<HOST>`}},
+			"no regex sees the date",
+			Options{FailRegex: []string{`2025.*<HOST>`}},
 			" a 192.0.2.1", "", Missed, nil,
 		},
 		{
 			"no failregex at all", Options{PrefRegex: `a`}, " a 192.0.2.1", "", Missed, nil,
 		},
 		{
-			"local flags made of inner global ones", Options{FailRegex: []string{`((?i)FAIL) <HOST>`}},
+			"local flags made of inner global ones",
+			Options{FailRegex: []string{`((?i)FAIL) <HOST>`}},
 			" fail 192.0.2.1", "0 192.0.2.1", Matched, nil,
 		},
 	}
@@ -243,7 +268,7 @@ func TestWhichRegexCounts(t *testing.T) {
 			r := f.NewSession().Process(Line{Text: stamp(3) + tt.line}, testNow, true)
 			var got []string
 			for _, m := range r.Matches {
-				got = append(got, fmt.Sprint(m.Regex)+" "+show(m))
+				got = append(got, strconv.Itoa(m.Regex)+" "+show(m))
 			}
 			if g := strings.Join(got, "; "); g != tt.want || r.Verdict != tt.verd {
 				t.Errorf("got  %v %s\nwant %v %s", r.Verdict, g, tt.verd, tt.want)

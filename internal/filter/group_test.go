@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -59,7 +60,7 @@ func TestAGroupAnswersAsItsFilters(t *testing.T) {
 	for range 500 {
 		var line []string
 		for range random.IntN(6) {
-			line = append(line, words[random.IntN(len(words))]+fmt.Sprint(random.IntN(8)), words[random.IntN(len(words))])
+			line = append(line, words[random.IntN(len(words))]+strconv.Itoa(random.IntN(8)), words[random.IntN(len(words))])
 		}
 		text := strings.Join(line, " ")
 		w := g.Scan(text)

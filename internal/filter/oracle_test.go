@@ -189,7 +189,7 @@ func TestAgainstFail2ban(t *testing.T) {
 			runs = append(runs, oracleRun{name: dns.String() + " " + regex, options: Options{FailRegex: []string{regex}, UseDNS: dns}, Lines: addresses})
 		}
 	}
-	complex := plain(d+" u bob 192.0.2.1", d+" v eve 192.0.2.1", d+" u bob v eve 192.0.2.1", d+" P u bob 192.0.2.1", d+" P v eve 192.0.2.1", d+" P w 192.0.2.1", d+" x 1 y 2 z 3")
+	named := plain(d+" u bob 192.0.2.1", d+" v eve 192.0.2.1", d+" u bob v eve 192.0.2.1", d+" P u bob 192.0.2.1", d+" P v eve 192.0.2.1", d+" P w 192.0.2.1", d+" x 1 y 2 z 3")
 	for _, o := range []Options{
 		{FailRegex: []string{`(?:u <F-USER>\w+</F-USER>)? ?(?:v <F-ALT_USER>\w+</F-ALT_USER>)? <HOST>`}},
 		{FailRegex: []string{`(?:u <F-ALT_USER_2>\w+</F-ALT_USER_2>)? ?(?:v <F-ALT_USER_1>\w+</F-ALT_USER_1>)? <HOST>`}},
@@ -202,7 +202,7 @@ func TestAgainstFail2ban(t *testing.T) {
 		{PrefRegex: `^ (?P<letter>\w) (?P<name>\w+) <F-CONTENT>.*</F-CONTENT><HOST>$`, FailRegex: []string{`^`, `x`}},
 		{FailRegex: []string{`u \S+ <HOST>`, `v \S+ <HOST>`, `<HOST>$`}, IgnoreRegex: []string{`eve`}, CheckAll: true},
 	} {
-		runs = append(runs, oracleRun{name: strings.Join(o.FailRegex, " | "), options: o, Lines: complex})
+		runs = append(runs, oracleRun{name: strings.Join(o.FailRegex, " | "), options: o, Lines: named})
 	}
 	equal := 0
 	for i, answers := range ask(t, runs) {

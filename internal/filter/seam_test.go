@@ -87,8 +87,13 @@ func TestUnsewnPiecesAreInTheLine(t *testing.T) {
 		return b.String()
 	}
 	all := []seam{
-		{}, {none: true}, {symbol: true}, {maxBefore: 2, symbols: true, symbol: true},
-		{maxBefore: 2, symbols: true}, {last: '['}, {last: ':'},
+		{},
+		{none: true},
+		{symbol: true},
+		{maxBefore: 2, symbols: true, symbol: true},
+		{maxBefore: 2, symbols: true},
+		{last: '['},
+		{last: ':'},
 	}
 	across, inside := 0, 0
 	for range 200_000 {

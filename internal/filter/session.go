@@ -2,6 +2,7 @@ package filter
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
@@ -161,9 +162,7 @@ func (s *Session) hit(r *rule, lines []textLine, common fields, p placed, now ti
 	if hit == nil {
 		hit = fields{}
 	}
-	for name, v := range found {
-		hit[name] = v
-	}
+	maps.Copy(hit, found)
 	rec, nofail := s.record(hit, wholes(matched), now)
 	if nofail && !all {
 		s.result.Verdict = Ignored

@@ -1,6 +1,9 @@
 package filter
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // skippedMax is how many skipped lines are kept at most; then the date among them is looked for. A
 // long run of skipped lines costs one date search in so many lines.
@@ -62,15 +65,15 @@ func (s *Session) recall() {
 	lines := s.skipped.lines
 	s.skipped.clear()
 	next := 0
-	for i := len(lines) - 1; i >= 0; i-- {
-		text := string(lines[i].text)
+	for i, l := range slices.Backward(lines) {
+		text := string(l.text)
 		s.found.Reset(text)
-		r := s.dates.Find(&s.found, lines[i].now)
+		r := s.dates.Find(&s.found, l.now)
 		if !r.Found || r.Start == r.End || r.Err != nil {
 			continue
 		}
 		s.lastDate, s.lastStamp = r.Time, text[r.Start:r.End]
-		s.moveToNow(lines[i].now, lines[i].inOperation)
+		s.moveToNow(l.now, l.inOperation)
 		next = i + 1
 		break
 	}
