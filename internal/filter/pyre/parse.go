@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// Bounds of a pattern. The longest expanded stock regex of fail2ban has some 10,000 characters and
-// nests to a depth of about 20.
+// Bounds of a pattern. Of the 579 stock regexes of fail2ban 1.0.2, expanded, the longest has 2,466
+// characters, and the deepest tree has 14 levels.
 const (
 	maxPattern = 1 << 16 // characters
-	maxDepth   = 200     // brackets within brackets; Python itself ends near 300
+	maxDepth   = 200     // brackets within brackets; Python itself ends near 490
 	maxGroups  = 1000
 	maxWidth   = 1 << 20 // characters that any match must have at least
 	maxRepeat  = 1 << 16 // highest minimum of one repeat
