@@ -142,7 +142,10 @@ func (b *Book) TakeChanges() Changes {
 }
 
 func lastLines(lines []string, n int) []string {
-	if len(lines) > n {
+	switch {
+	case n == 0:
+		return nil
+	case len(lines) > n:
 		return lines[len(lines)-n:]
 	}
 	return lines

@@ -86,6 +86,11 @@ func TestFormulaComputesAsPython(t *testing.T) {
 		{"math.exp(1000)", math.Inf(1)},
 		{"1 << 1000000000", math.Inf(1)},
 		{"math.inf - math.inf == 0", 0},
+		{"int(1e300) > 1", 1},
+		{"0 ** 0 + 10 ** 18 * 9", 9e18 + 1},
+		{"round(ban.Count, 400) + round(2.5, -400)", 3},
+		{"round(2.5, 400)", 2.5},
+		{"round(7.0, -1)", 10},
 	} {
 		t.Run(c.formula, func(t *testing.T) {
 			f, err := jail.ParseFormula(c.formula)
