@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,6 +320,11 @@ func TestFilesThatCannotBeRead(t *testing.T) {
 		}
 		state(source.Missing)
 		if err := os.Mkdir(log, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		state(source.Failed)
+		remove(t, log)
+		if err := syscall.Mkfifo(log, 0o600); err != nil {
 			t.Fatal(err)
 		}
 		state(source.Failed)

@@ -28,6 +28,7 @@ func (r *follower) begin(atPath *handle) {
 
 // startFresh makes h, the file at the path, be read from where the options say without a position.
 func (r *follower) startFresh(h *handle) {
+	h.restart()
 	var err error
 	switch {
 	case r.again:

@@ -220,6 +220,47 @@ func TestResumeWhileBothFilesOfARotationAreRead(t *testing.T) {
 	})
 }
 
+func TestResumeInAFileThatWasEmpty(t *testing.T) {
+	bubble(t, func(t *testing.T, log string) {
+		write(t, log, "")
+		o := source.FileOptions{Path: log, Poll: true}
+		r := follow(t, o)
+		r.expect(t)
+		o.Starts = []source.Position{r.stop(t)}
+		write(t, log, "one\n")
+		rename(t, log, log+".1")
+		write(t, log, "two\n")
+		follow(t, o).expect(t, "one", "two")
+	})
+}
+
+func TestTheRestOfARotatedFileIsNotInOperation(t *testing.T) {
+	bubble(t, func(t *testing.T, log string) {
+		write(t, log, "one\n")
+		o := source.FileOptions{Path: log, Poll: true}
+		r := follow(t, o)
+		r.expect(t, "one")
+		o.Starts = []source.Position{r.stop(t)}
+		write(t, log, "two\n")
+		rename(t, log, log+".1")
+		write(t, log, "three\n")
+		r = follow(t, o)
+		r.expect(t, "two", "three")
+		write(t, log, "four\n")
+		r.expect(t, "two", "three", "four")
+		write(t, log+".1", "five\n")
+		r.expect(t, "two", "three", "four", "five")
+		r.stop(t)
+		var got []bool
+		for _, b := range r.batches {
+			got = append(got, b.InOperation)
+		}
+		if want := []bool{false, false, true, true}; !slices.Equal(got, want) {
+			t.Errorf("in operation: %v, want %v", got, want)
+		}
+	})
+}
+
 func TestResumeAppliesWhenTheFileAppearsLater(t *testing.T) {
 	bubble(t, func(t *testing.T, log string) {
 		write(t, log, "one\n")

@@ -1,10 +1,12 @@
 package source_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -210,6 +212,16 @@ func TestRotation(t *testing.T) {
 				write(t, log, "one\nxyz\nthree\n")
 			},
 			[]string{"two", "one", "xyz", "three"},
+		},
+		{
+			"truncated and written again with another first line and the same end",
+			func(t *testing.T, log string) {
+				write(t, log, strings.Repeat("same\n", 50))
+				settle()
+				truncate(t, log)
+				write(t, log, "ONE\n"+strings.Repeat("same\n", 50))
+			},
+			slices.Concat(slices.Repeat([]string{"same"}, 50), []string{"ONE"}, slices.Repeat([]string{"same"}, 50)),
 		},
 		{
 			"truncated in the middle of a line",
@@ -480,6 +492,39 @@ func TestPermissionDeniedAndLaterAllowed(t *testing.T) {
 		r.expect(t, "one")
 		if s := r.Status(); s.State != source.Following || s.Err != nil {
 			t.Errorf("state is %v (%v)", s.State, s.Err)
+		}
+	})
+}
+
+func TestLinesKeepTheirOrderWhenAWriterMovesOnDuringARead(t *testing.T) {
+	bubble(t, func(t *testing.T, log string) {
+		write(t, log, "one\n")
+		var got []string
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			done <- source.NewFile(source.FileOptions{Path: log, Poll: true}).Run(ctx,
+				func(_ context.Context, b source.Batch) error {
+					for _, l := range b.Lines {
+						got = append(got, string(l.Text))
+						if string(l.Text) == "three" { // the old file is being read
+							write(t, log+".1", "four\n")
+							write(t, log, "five\n")
+						}
+					}
+					return nil
+				})
+		}()
+		settle()
+		rename(t, log, log+".1")
+		write(t, log, "two\n")
+		settle()
+		write(t, log+".1", "three\n")
+		settle()
+		cancel()
+		<-done
+		if want := []string{"one", "two", "three", "four", "five"}; !slices.Equal(got, want) {
+			t.Errorf("delivered %q, want %q", got, want)
 		}
 	})
 }
