@@ -99,7 +99,7 @@ func TestRestoreSurvivesWhatNoBookWrote(t *testing.T) {
 			}
 		}
 	}
-	if _, ok := b.Status("gone"); ok {
+	if _, ok := b.Policy("gone"); ok {
 		t.Error("a jail came out of the store")
 	}
 }
@@ -252,8 +252,31 @@ func TestDecisionsAreCopies(t *testing.T) {
 	ds := b.Observe("j", jail.Failure{ID: testID, Lines: lines, Data: data}, epoch)
 	data["user"], lines[0] = "y", "two"
 	ds[1].Ban.Data["user"], ds[1].Ban.Lines[0] = "z", "three"
-	st, _ := b.Status("j")
+	st := b.Status("j")
 	if got := st.Banned[0]; got.Data["user"] != "x" || got.Lines[0] != "one" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTalliesShowTheLatest(t *testing.T) {
+	b := jail.NewBook(jail.Config{})
+	b.SetJail(jail.Policy{Jail: "j", MaxRetry: 5, FindTime: time.Hour})
+	for _, i := range []int{3, 1, 7, 5, 2, 6, 4, 0} {
+		b.Observe("j", jail.Failure{ID: ident.Parse(fmt.Sprintf("192.0.2.%d", i)), Time: epoch.Add(time.Duration(i) * time.Second)}, epoch.Add(time.Minute))
+	}
+	for limit, want := range map[int]string{0: "", 1: "7", 3: "765", 99: "76543210"} {
+		got := ""
+		for _, v := range b.Tallies("j", limit) {
+			got += v.ID.String()[len("192.0.2."):]
+		}
+		if got != want {
+			t.Errorf("at most %d: %s, want %s", limit, got, want)
+		}
+	}
+	if got := b.Tallies("k", 9); got != nil {
+		t.Errorf("of no jail: %v", got)
+	}
+	if got := b.Counts("j"); got != (jail.Counts{CurrentlyFailed: 8, TotalFailed: 8}) {
+		t.Errorf("counts: %+v", got)
 	}
 }

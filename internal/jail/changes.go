@@ -124,15 +124,18 @@ func (b *Book) TakeChanges() Changes {
 	records, forgotten := b.changes.records.take(func(k Key) bool { return b.historyOf(k) != nil })
 	tallies, cleared := b.changes.tallies.take(func(k Key) bool { return b.tallyOf(k) != nil })
 	c.Unbanned, c.Forgotten, c.Cleared = unbanned, forgotten, cleared
+	c.Bans = slices.Grow(c.Bans, len(bans))
 	for _, h := range bans {
 		ban := h.ban()
 		ban.Lines = lastLines(ban.Lines, b.cfg.MaxDBMatches)
 		ban.Restored = false
 		c.Bans = append(c.Bans, ban)
 	}
+	c.Histories = slices.Grow(c.Histories, len(records))
 	for _, r := range records {
 		c.Histories = append(c.Histories, r.history())
 	}
+	c.Tallies = slices.Grow(c.Tallies, len(tallies))
 	for _, t := range tallies {
 		v := t.tally()
 		v.Lines = lastLines(v.Lines, b.cfg.MaxDBMatches)

@@ -193,7 +193,7 @@ func TestCrashAndReadingTheLinesAgain(t *testing.T) {
 }
 
 func standing(b *jail.Book, name string) []string {
-	st, _ := b.Status(name)
+	st := b.Status(name)
 	var out []string
 	for _, v := range st.Banned {
 		v.Restored = false

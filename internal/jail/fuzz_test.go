@@ -59,7 +59,7 @@ func (w *witness) check() {
 	}
 	banned, failed := 0, 0
 	for _, name := range w.book.Jails() {
-		st, _ := w.book.Status(name)
+		st := w.book.Status(name)
 		if st.CurrentlyBanned != len(st.Banned) || st.CurrentlyFailed < 0 || st.TotalBanned < 0 || st.TotalFailed < 0 {
 			w.t.Fatalf("%s: %+v", name, st)
 		}

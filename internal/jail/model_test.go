@@ -347,7 +347,7 @@ func TestBookDecidesAsTheNaiveModel(t *testing.T) {
 		}
 		var got, want []string
 		for _, name := range b.Jails() {
-			st, _ := b.Status(name)
+			st := b.Status(name)
 			for _, v := range st.Banned {
 				got = append(got, fmt.Sprintf("%s %s %g", name, v.ID, v.Duration.Seconds()))
 			}

@@ -175,6 +175,17 @@ func (b *Book) dropTally(t *tally) {
 	b.changes.tallies.end(t, true)
 }
 
+// dropTallies drops all tallies of a jail, without keeping their order meanwhile.
+func (b *Book) dropTallies(j *state) {
+	for _, t := range j.tallies {
+		b.release(t.lines, t.data)
+		b.changes.tallies.end(t, true)
+	}
+	b.tallyCount -= len(j.tallies)
+	clear(j.tallies)
+	j.tallyOrder, j.fadedOrder = timeline[*tally]{}, timeline[*tally]{}
+}
+
 // own makes sure that a raw ID does not keep the line alive that it was cut from.
 func own(id ident.ID) ident.ID {
 	if id.IsAddr() {

@@ -177,8 +177,8 @@ func (s *teller) show(t *testing.T, command string, plain []string) []string {
 	t.Helper()
 	switch command {
 	case "status":
-		st, ok := s.book.Status(plain[0])
-		if !ok {
+		st := s.book.Status(plain[0])
+		if _, ok := s.book.Policy(plain[0]); !ok {
 			return []string{"no such jail"}
 		}
 		out := []string{fmt.Sprintf("failed %d of %d, banned %d of %d", st.CurrentlyFailed, st.TotalFailed, st.CurrentlyBanned, st.TotalBanned)}
