@@ -17,7 +17,7 @@ import (
 )
 
 func TestLinesAreDeliveredAsTheyAreWritten(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\ntwo\n")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		r.expect(t, "one", "two")
@@ -27,7 +27,7 @@ func TestLinesAreDeliveredAsTheyAreWritten(t *testing.T) {
 }
 
 func TestAnUnfinishedLineWaitsForItsNewline(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\nFailed password for ")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		r.expect(t, "one")
@@ -39,7 +39,7 @@ func TestAnUnfinishedLineWaitsForItsNewline(t *testing.T) {
 }
 
 func TestLineEndingsAreCutOff(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "unix\ndos\r\n\nodd\r\r\n inner\rstays \n")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		r.expect(t, "unix", "dos", "", "odd", " inner\rstays ")
@@ -59,7 +59,7 @@ func TestALongLineIsDeliveredOnceCutToTheBound(t *testing.T) {
 		{"many blocks long", 100*bound + 7, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, log string) {
+			bubble(t, func(t bubbled, log string) {
 				long := strings.Repeat("x", tc.length)
 				write(t, log, "before\n")
 				o := source.FileOptions{Path: log, Poll: true, MaxLine: bound, Block: 2 * bound}
@@ -87,7 +87,7 @@ func TestALongLineIsDeliveredOnceCutToTheBound(t *testing.T) {
 }
 
 func TestAnEndlessLineIsSkippedUntilItsEndAfterARestart(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		o := source.FileOptions{Path: log, Poll: true, MaxLine: 100}
 		write(t, log, "one\n"+strings.Repeat("x", 5000))
 		r := follow(t, o)
@@ -101,7 +101,7 @@ func TestAnEndlessLineIsSkippedUntilItsEndAfterARestart(t *testing.T) {
 }
 
 func TestThePositionNamesTheFileAndTheOffset(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\r\ntwo\npart")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		r.expect(t, "one", "two")
@@ -119,7 +119,7 @@ func TestThePositionNamesTheFileAndTheOffset(t *testing.T) {
 }
 
 func TestTheFirstOfAHugeFirstLineIsItsFirstMiB(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		line := strings.Repeat("0123456789", 1<<18)
 		write(t, log, line+"\ntwo\n")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
@@ -153,7 +153,7 @@ func TestBatchesSayWhenTheEndIsReachedAndOperationBegins(t *testing.T) {
 		{"with tail all is in operation", "a\nb\n", true, []batch{{0, true, true}, {1, true, true}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, log string) {
+			bubble(t, func(t bubbled, log string) {
 				write(t, log, tc.before)
 				r := follow(t, source.FileOptions{Path: log, Poll: true, Tail: tc.tail})
 				settle()
@@ -169,7 +169,7 @@ func TestBatchesSayWhenTheEndIsReachedAndOperationBegins(t *testing.T) {
 }
 
 func TestBatchesAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, strings.Repeat("\n", 10_000))
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		settle()
@@ -196,7 +196,7 @@ func TestTail(t *testing.T) {
 		{"drops the end of a long line", strings.Repeat("x", 5000), "xx\nnew\n", "new"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, log string) {
+			bubble(t, func(t bubbled, log string) {
 				write(t, log, tc.before)
 				r := follow(t, source.FileOptions{Path: log, Poll: true, Tail: true, MaxLine: 1000})
 				r.expect(t)
@@ -208,7 +208,7 @@ func TestTail(t *testing.T) {
 }
 
 func TestTailReadsAFileThatAppearsLaterFromItsBeginning(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		r := follow(t, source.FileOptions{Path: log, Poll: true, Tail: true})
 		r.expect(t)
 		write(t, log, "one\n")
@@ -217,7 +217,7 @@ func TestTailReadsAFileThatAppearsLaterFromItsBeginning(t *testing.T) {
 }
 
 func TestTailIgnoresPositions(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		o := source.FileOptions{Path: log, Poll: true}
 		write(t, log, "one\n")
 		r := follow(t, o)
@@ -231,7 +231,7 @@ func TestTailIgnoresPositions(t *testing.T) {
 
 func TestASecondRunGoesOnWhereTheFirstStopped(t *testing.T) {
 	for _, tail := range []bool{false, true} {
-		bubble(t, func(t *testing.T, log string) {
+		bubble(t, func(t bubbled, log string) {
 			write(t, log, "one\n")
 			r := follow(t, source.FileOptions{Path: log, Poll: true, Tail: tail})
 			settle()
@@ -244,7 +244,7 @@ func TestASecondRunGoesOnWhereTheFirstStopped(t *testing.T) {
 }
 
 func TestOnlyOneRunAtATime(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		settle()
 		if err := r.Run(t.Context(), nil); !errors.Is(err, source.ErrRunning) {
@@ -254,7 +254,7 @@ func TestOnlyOneRunAtATime(t *testing.T) {
 }
 
 func TestWhatTheReceiverRefusesIsDeliveredAgain(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\ntwo\n")
 		f := source.NewFile(source.FileOptions{Path: log, Poll: true})
 		refusal := errors.New("no room")
@@ -267,7 +267,7 @@ func TestWhatTheReceiverRefusesIsDeliveredAgain(t *testing.T) {
 }
 
 func TestASlowReceiverIsWaitedFor(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, numbered("line", 1, 20_000))
 		turns := make(chan struct{})
 		ctx, cancel := context.WithCancel(t.Context())
@@ -303,7 +303,7 @@ func TestASlowReceiverIsWaitedFor(t *testing.T) {
 }
 
 func TestFilesThatCannotBeRead(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		dir := filepath.Join(filepath.Dir(log), "later")
 		log = filepath.Join(dir, "auth.log")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})

@@ -117,8 +117,7 @@ func (r *follower) look(ctx context.Context) (changed bool, err error) {
 		if r.current != nil {
 			var err error
 			more, err = r.step(ctx)
-			var broken *readError
-			if errors.As(err, &broken) {
+			if broken, ok := errors.AsType[*readError](err); ok {
 				trouble = broken
 			} else if err != nil {
 				return changed, err

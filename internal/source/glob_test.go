@@ -172,7 +172,7 @@ func TestMatchOfARelativePattern(t *testing.T) {
 }
 
 func TestAGlobReportsFilesAsTheyAppear(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		dir := filepath.Dir(log)
 		ctx, cancel := context.WithCancel(t.Context())
 		var got []string
@@ -218,7 +218,7 @@ func TestAGlobReportsFilesAsTheyAppear(t *testing.T) {
 }
 
 func TestAGlobReportsWhatIsThereAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "")
 		enough := errors.New("enough")
 		for _, pattern := range []string{log, filepath.Join(filepath.Dir(log), "*.log")} {

@@ -119,11 +119,11 @@ func (r *follower) locateIn(lib *library) (_ []*handle, ok bool) {
 			demands = append(demands, demand{last: atPath.offset})
 		}
 	}
-	return lib.open(wanted, demands, r)
+	return lib.open(wanted, demands)
 }
 
 // open returns the files wanted where the demands want them, and closes what was opened in vain.
-func (lib *library) open(wanted map[int]bool, demands []demand, r *follower) (files []*handle, ok bool) {
+func (lib *library) open(wanted map[int]bool, demands []demand) (files []*handle, ok bool) {
 	ok = true
 	for _, i := range slices.Sorted(maps.Keys(wanted)) {
 		offset := int64(math.MaxInt64)

@@ -12,142 +12,155 @@ import (
 func TestResume(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		do   func(t *testing.T, log string) // while nobody reads "one" and "two", both read
-		pos  func(*source.Position)         // what happened to the position; nil: nothing
+		do   func(t bubbled, log string) // while nobody reads "one" and "two", both read
+		pos  func(*source.Position)      // what happened to the position; nil: nothing
 		want []string
 	}{
 		{
 			"nothing happened",
-			func(*testing.T, string) {},
+			func(bubbled, string) {},
 			nil, nil,
 		},
 		{
 			"more lines",
-			func(t *testing.T, log string) { write(t, log, "three\n") },
-			nil, []string{"three"},
+			func(t bubbled, log string) { write(t, log, "three\n") },
+			nil,
+			[]string{"three"},
 		},
 		{
 			"renamed: the rest of the old file comes first",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				rename(t, log, log+".1")
 				write(t, log, "four\n")
 			},
-			nil, []string{"three", "four"},
+			nil,
+			[]string{"three", "four"},
 		},
 		{
 			"renamed with a date in front of the extension",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				rename(t, log, log[:len(log)-len(".log")]+"-20260102.log")
 				write(t, log, "four\n")
 			},
-			nil, []string{"three", "four"},
+			nil,
+			[]string{"three", "four"},
 		},
 		{
 			"renamed to something unusual",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				rename(t, log, log+".before-upgrade")
 				write(t, log, "four\n")
 			},
-			nil, []string{"three", "four"},
+			nil,
+			[]string{"three", "four"},
 		},
 		{
 			"renamed and nothing at the path",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				rename(t, log, log+".1")
 			},
-			nil, []string{"three"},
+			nil,
+			[]string{"three"},
 		},
 		{
 			"rotated twice: the file between is read whole",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				rename(t, log, log+".2")
 				write(t, log+".1", "four\n")
 				write(t, log, "five\n")
 			},
-			nil, []string{"three", "four", "five"},
+			nil,
+			[]string{"three", "four", "five"},
 		},
 		{
 			"rotated and compressed: only the new file is read",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				keepInode(t, log)
 				remove(t, log)
 				write(t, log+".1.gz", "one\ntwo\nthree\n")
 				write(t, log, "four\n")
 			},
-			nil, []string{"four"},
+			nil,
+			[]string{"four"},
 		},
 		{
 			"copied and truncated: the rest is in the copy",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				copyFile(t, log, log+".1")
 				truncate(t, log)
 				write(t, log, "four\n")
 			},
-			nil, []string{"three", "four"},
+			nil,
+			[]string{"three", "four"},
 		},
 		{
 			"copied and truncated, grown past the old offset",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "three\n")
 				copyFile(t, log, log+".1")
 				truncate(t, log)
 				write(t, log, "four is longer\nthan it was\n")
 			},
-			nil, []string{"three", "four is longer", "than it was"},
+			nil,
+			[]string{"three", "four is longer", "than it was"},
 		},
 		{
 			"truncated without a copy",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				write(t, log, "three\n")
 			},
-			nil, []string{"three"},
+			nil,
+			[]string{"three"},
 		},
 		{
 			"another first line in the same inode, the same size",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				write(t, log, "ONE\nTWO\n")
 			},
-			nil, []string{"ONE", "TWO"},
+			nil,
+			[]string{"ONE", "TWO"},
 		},
 		{
 			"the same first line, but no line ends at the offset",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				write(t, log, "one\nlonger than two\n")
 			},
-			nil, []string{"one", "longer than two"},
+			nil,
+			[]string{"one", "longer than two"},
 		},
 		{
 			"deleted and created: a new file with an old inode is not mistaken",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				remove(t, log)
 				write(t, log, "new one\nnew two\n")
 			},
-			nil, []string{"new one", "new two"},
+			nil,
+			[]string{"new one", "new two"},
 		},
 		{
 			"a device number that changed at boot does not matter",
-			func(t *testing.T, log string) { write(t, log, "three\n") },
+			func(t bubbled, log string) { write(t, log, "three\n") },
 			func(p *source.Position) { p.Device++ },
 			[]string{"three"},
 		},
 		{
 			"an unknown inode: the first line decides",
-			func(t *testing.T, log string) { write(t, log, "three\n") },
+			func(t bubbled, log string) { write(t, log, "three\n") },
 			func(p *source.Position) { p.Device, p.Inode = 0, 0 },
 			[]string{"three"},
 		},
 		{
 			"an unknown inode and another first line",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				write(t, log, "ONE\nTWO\nTHREE\n")
 			},
@@ -156,19 +169,19 @@ func TestResume(t *testing.T) {
 		},
 		{
 			"an offset beyond the end",
-			func(*testing.T, string) {},
+			func(bubbled, string) {},
 			func(p *source.Position) { p.Offset = 1000 },
 			[]string{"one", "two"},
 		},
 		{
 			"an offset below zero",
-			func(*testing.T, string) {},
+			func(bubbled, string) {},
 			func(p *source.Position) { p.Offset = -1 },
 			[]string{"one", "two"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, log string) {
+			bubble(t, func(t bubbled, log string) {
 				write(t, log, "one\ntwo\n")
 				o := source.FileOptions{Path: log, Poll: true}
 				r := follow(t, o)
@@ -186,7 +199,7 @@ func TestResume(t *testing.T) {
 }
 
 // keepInode keeps the inode of a file from being used again until the test ends.
-func keepInode(t *testing.T, path string) {
+func keepInode(t tester, path string) {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -196,7 +209,7 @@ func keepInode(t *testing.T, path string) {
 }
 
 func TestResumeWhileBothFilesOfARotationAreRead(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\n")
 		o := source.FileOptions{Path: log, Poll: true}
 		r := follow(t, o)
@@ -221,7 +234,7 @@ func TestResumeWhileBothFilesOfARotationAreRead(t *testing.T) {
 }
 
 func TestResumeInAFileThatWasEmpty(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "")
 		o := source.FileOptions{Path: log, Poll: true}
 		r := follow(t, o)
@@ -235,7 +248,7 @@ func TestResumeInAFileThatWasEmpty(t *testing.T) {
 }
 
 func TestTheRestOfARotatedFileIsNotInOperation(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\n")
 		o := source.FileOptions{Path: log, Poll: true}
 		r := follow(t, o)
@@ -262,7 +275,7 @@ func TestTheRestOfARotatedFileIsNotInOperation(t *testing.T) {
 }
 
 func TestResumeAppliesWhenTheFileAppearsLater(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\n")
 		o := source.FileOptions{Path: log, Poll: true}
 		r := follow(t, o)
@@ -297,7 +310,7 @@ func TestTheLowestOfSeveralPositionsIsTaken(t *testing.T) {
 		{"a lost position is like none", []int{5, 5}, func(p []source.Position) { p[1].First[0]++ }, []string{"d", "e"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, log string) {
+			bubble(t, func(t bubbled, log string) {
 				var starts []source.Position
 				for _, n := range tc.read {
 					err := os.Truncate(log, 0)
@@ -330,7 +343,7 @@ func TestTheLowestOfSeveralPositionsIsTaken(t *testing.T) {
 }
 
 func TestPositionsInSeveralFiles(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\ntwo\n")
 		o := source.FileOptions{Path: log, Poll: true}
 		r := follow(t, o)

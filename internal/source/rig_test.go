@@ -31,7 +31,7 @@ type reading struct {
 }
 
 // follow runs a File until the test ends or stop is called.
-func follow(t *testing.T, o source.FileOptions) *reading {
+func follow(t tester, o source.FileOptions) *reading {
 	t.Helper()
 	if o.Log == nil {
 		o.Log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -39,7 +39,7 @@ func follow(t *testing.T, o source.FileOptions) *reading {
 	return start(t, source.NewFile(o))
 }
 
-func start(t *testing.T, f *source.File) *reading {
+func start(t tester, f *source.File) *reading {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r := &reading{File: f, cancel: cancel, done: make(chan struct{})}
@@ -63,7 +63,7 @@ func (r *reading) deliver(_ context.Context, b source.Batch) error {
 }
 
 // stop ends Run and returns the position behind the last line delivered.
-func (r *reading) stop(t *testing.T) source.Position {
+func (r *reading) stop(t tester) source.Position {
 	t.Helper()
 	r.cancel()
 	<-r.done
@@ -80,7 +80,7 @@ func (r *reading) got() []string {
 }
 
 // expect waits, in a bubble, until the reader rests, and compares all that was delivered so far.
-func (r *reading) expect(t *testing.T, want ...string) {
+func (r *reading) expect(t tester, want ...string) {
 	t.Helper()
 	settle()
 	if got := r.got(); !slices.Equal(got, want) {
@@ -95,21 +95,27 @@ func settle() {
 	synctest.Wait()
 }
 
+// bubbled is a test in a bubble, tester is any test.
+type (
+	bubbled struct{ *testing.T }
+	tester  interface{ testing.TB }
+)
+
 // bubble runs a test on real files under a clock that stands still while anything runs. Files are
 // polled in it: the tracker for events lives outside of bubbles.
-func bubble(t *testing.T, test func(t *testing.T, log string)) {
+func bubble(t *testing.T, test func(t bubbled, log string)) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "auth.log")
-	synctest.Test(t, func(t *testing.T) { test(t, log) })
+	synctest.Test(t, func(t *testing.T) { test(bubbled{t}, log) })
 }
 
-func write(t *testing.T, path, text string) {
+func write(t tester, path, text string) {
 	t.Helper()
 	appendTo(t, path, os.O_CREATE, text)
 }
 
 // appendTo appends to a file as a logging program would.
-func appendTo(t *testing.T, path string, flags int, text string) {
+func appendTo(t tester, path string, flags int, text string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|flags, 0o600)
 	if err != nil {
@@ -121,35 +127,35 @@ func appendTo(t *testing.T, path string, flags int, text string) {
 	}
 }
 
-func put(t *testing.T, f *os.File, text string) {
+func put(t tester, f *os.File, text string) {
 	t.Helper()
 	if _, err := f.WriteString(text); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func rename(t *testing.T, from, to string) {
+func rename(t tester, from, to string) {
 	t.Helper()
 	if err := os.Rename(from, to); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func remove(t *testing.T, path string) {
+func remove(t tester, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func truncate(t *testing.T, path string) {
+func truncate(t tester, path string) {
 	t.Helper()
 	if err := os.Truncate(path, 0); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func copyFile(t *testing.T, from, to string) {
+func copyFile(t tester, from, to string) {
 	t.Helper()
 	data, err := os.ReadFile(from)
 	if err != nil {

@@ -18,12 +18,12 @@ import (
 func TestRotation(t *testing.T) {
 	for _, tc := range []struct {
 		name string
-		do   func(t *testing.T, log string)
+		do   func(t bubbled, log string)
 		want []string // after "one"
 	}{
 		{
 			"renamed, and created by the writer",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				rename(t, log, log+".1")
 				write(t, log, "two\n")
 			},
@@ -31,7 +31,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"unread lines of the renamed file come first",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\n")
 				rename(t, log, log+".1")
 				write(t, log, "three\n")
@@ -40,7 +40,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"a writer that keeps the renamed file for a while",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				rename(t, log, log+".1")
 				write(t, log, "")
 				settle()
@@ -53,7 +53,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"two writers, one of which keeps the renamed file",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				rename(t, log, log+".1")
 				write(t, log, "two\n")
 				settle()
@@ -67,7 +67,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"a line begun before the rename is finished after it",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "tw")
 				settle()
 				rename(t, log, log+".1")
@@ -79,7 +79,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"rotated twice between two looks",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\n")
 				rename(t, log, log+".1")
 				write(t, log, "three\n")
@@ -91,7 +91,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"rotated three times between two looks, with dates",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				rename(t, log, log+"-20260101")
 				write(t, log, "two\n")
 				rename(t, log, log+"-20260102")
@@ -103,7 +103,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"compressed at once",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\n")
 				remove(t, log)
 				write(t, log+".1.gz", "two\n")
@@ -113,7 +113,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"an old file of a past rotation is left alone",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log+".1", "past\n")
 				old := time.Now().Add(-24 * time.Hour * 365 * 50)
 				if err := os.Chtimes(log+".1", old, old); err != nil {
@@ -126,7 +126,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"deleted and created again",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				remove(t, log)
 				write(t, log, "two\n")
 			},
@@ -134,7 +134,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"deleted and created again with the same first line",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				remove(t, log)
 				write(t, log, "one\ntwo\n")
 			},
@@ -142,7 +142,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"deleted, written to, and created later",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				f, err := os.OpenFile(log, os.O_APPEND|os.O_WRONLY, 0)
 				if err != nil {
 					t.Fatal(err)
@@ -160,7 +160,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"renamed and renamed back",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				rename(t, log, log+".1")
 				write(t, log, "two\n")
 				settle()
@@ -172,7 +172,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"replaced by rename",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log+".new", "two\n")
 				rename(t, log+".new", log)
 			},
@@ -180,7 +180,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"truncated",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				settle()
 				write(t, log, "two\n")
@@ -189,7 +189,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"truncated and grown past the old end between two looks",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				write(t, log, "two\nthree\n")
 			},
@@ -197,7 +197,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"truncated and grown to the old size between two looks",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				truncate(t, log)
 				write(t, log, "two\n")
 			},
@@ -205,7 +205,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"truncated and grown with the same first line",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\n")
 				settle()
 				truncate(t, log)
@@ -215,7 +215,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"truncated and written again with another first line and the same end",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, strings.Repeat("same\n", 50))
 				settle()
 				truncate(t, log)
@@ -225,7 +225,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"truncated in the middle of a line",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "unfinish")
 				settle()
 				truncate(t, log)
@@ -236,7 +236,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"copied and truncated with unread lines",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\nthree\n")
 				copyFile(t, log, log+".1")
 				truncate(t, log)
@@ -246,7 +246,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"copied and truncated, but the copy is another file with the same first line",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\n")
 				settle()
 				write(t, log+".1", "one\nold\nolder\n")
@@ -257,7 +257,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"copied and truncated twice between two looks",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, "two\n")
 				copyFile(t, log, log+".1")
 				truncate(t, log)
@@ -271,7 +271,7 @@ func TestRotation(t *testing.T) {
 		},
 		{
 			"copied and truncated inside a long line",
-			func(t *testing.T, log string) {
+			func(t bubbled, log string) {
 				write(t, log, strings.Repeat("x", 5000))
 				settle()
 				write(t, log, "y\ntwo\n")
@@ -283,7 +283,7 @@ func TestRotation(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, log string) {
+			bubble(t, func(t bubbled, log string) {
 				write(t, log, "one\n")
 				r := follow(t, source.FileOptions{Path: log, Poll: true, MaxLine: 100})
 				r.expect(t, "one")
@@ -295,7 +295,7 @@ func TestRotation(t *testing.T) {
 }
 
 func TestASymbolicLinkIsFollowed(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		dir := filepath.Dir(log)
 		link := func(target string) {
 			t.Helper()
@@ -317,7 +317,7 @@ func TestASymbolicLinkIsFollowed(t *testing.T) {
 }
 
 func TestARotatedFileIsReadUntilItHasBeenQuietForTheGracePeriod(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		const grace = 10 * time.Second
 		write(t, log, "one\n")
 		r := follow(t, source.FileOptions{Path: log, Poll: true, Grace: grace})
@@ -352,7 +352,7 @@ func TestARotatedFileIsReadUntilItHasBeenQuietForTheGracePeriod(t *testing.T) {
 }
 
 func TestNoFileStaysOpenAfterRun(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\n")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		settle()
@@ -367,7 +367,7 @@ func TestNoFileStaysOpenAfterRun(t *testing.T) {
 }
 
 // openFiles lists the files below dir that the process has open.
-func openFiles(t *testing.T, dir string) (open []string) {
+func openFiles(t tester, dir string) (open []string) {
 	t.Helper()
 	fds, err := filepath.Glob("/proc/self/fd/*")
 	if err != nil || len(fds) == 0 {
@@ -383,7 +383,7 @@ func openFiles(t *testing.T, dir string) (open []string) {
 
 func TestAHoleLeftByTruncationIsSkipped(t *testing.T) {
 	for _, size := range []int{10, 5_000, 1 << 20, 64 << 20} {
-		bubble(t, func(t *testing.T, log string) {
+		bubble(t, func(t bubbled, log string) {
 			f, err := os.Create(log) // a writer that does not append
 			if err != nil {
 				t.Fatal(err)
@@ -409,7 +409,7 @@ func TestAHoleLeftByTruncationIsSkipped(t *testing.T) {
 }
 
 func TestSpaceReservedWithNULsIsReadWhenLinesFillIt(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		f, err := os.Create(log)
 		if err != nil {
 			t.Fatal(err)
@@ -429,7 +429,7 @@ func TestSpaceReservedWithNULsIsReadWhenLinesFillIt(t *testing.T) {
 }
 
 func TestNULsInsideALineStay(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "a\x00b\x00\n\x00\x00c\n\x00\n")
 		r := follow(t, source.FileOptions{Path: log, Poll: true})
 		r.expect(t, "a\x00b\x00", "c", "")
@@ -437,7 +437,7 @@ func TestNULsInsideALineStay(t *testing.T) {
 }
 
 func TestADirectoryOfOtherFilesDoesNotMatter(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		for _, name := range []string{".2.gz", ".old", "~", "-notes", ".1.xz"} {
 			write(t, log+name, "one\nother\n")
 		}
@@ -455,7 +455,7 @@ func TestADirectoryOfOtherFilesDoesNotMatter(t *testing.T) {
 
 func TestPermissionDeniedAndLaterAllowed(t *testing.T) {
 	const nobody = 65534
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\n")
 		chmod := func(path string, mode os.FileMode) {
 			t.Helper()
@@ -497,7 +497,7 @@ func TestPermissionDeniedAndLaterAllowed(t *testing.T) {
 }
 
 func TestLinesKeepTheirOrderWhenAWriterMovesOnDuringARead(t *testing.T) {
-	bubble(t, func(t *testing.T, log string) {
+	bubble(t, func(t bubbled, log string) {
 		write(t, log, "one\n")
 		var got []string
 		ctx, cancel := context.WithCancel(t.Context())

@@ -245,7 +245,7 @@ func TestRotationTorture(t *testing.T) {
 // TestResumeTorture stops the reader again and again, at a batch that it delivers or refuses or while
 // it waits, and starts another one where the last delivered batch ended.
 func TestResumeTorture(t *testing.T) {
-	n := 100
+	n := 60
 	if testing.Short() {
 		n = 20
 	}
@@ -284,6 +284,7 @@ func TestResumeTorture(t *testing.T) {
 var errStop = errors.New("stop here")
 
 func runUntilStopped(ctx context.Context, t *testing.T, log string, l *ledger, random *rand.Rand) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer time.AfterFunc(time.Duration(random.IntN(int(40*time.Millisecond))), cancel).Stop()

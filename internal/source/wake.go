@@ -173,7 +173,7 @@ func inotifyWorks() bool {
 		fds = append(fds, fd)
 	}
 	for _, fd := range fds {
-		syscall.Close(fd)
+		_ = syscall.Close(fd)
 	}
 	return len(fds) == 2
 }
