@@ -30,3 +30,14 @@ func BenchmarkProcess(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkSkip is the rest of the cost of such a line: its date is looked for now and then.
+func BenchmarkSkip(b *testing.B) {
+	s := mustNew(b, gate).NewSession()
+	line := Line{Text: stamp(3) + " host systemd-logind[714]: Session 2071 of user backup logged out."}
+	b.SetBytes(int64(len(line.Text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Skip(line, testNow, true)
+	}
+}
