@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"time"
+)
+
+// Global are the options of fail2ban.conf. Texts are as they were written; what was not set has
+// fail2ban's own default.
+type Global struct {
+	LogLevel     string
+	LogTarget    string
+	SyslogSocket string
+	Socket       string
+	PIDFile      string
+	AllowIPv6    string        // "auto", or a switch
+	DBFile       string        // "None" for no database
+	DBPurgeAge   time.Duration // how long ended bans are remembered
+	DBMaxMatches int           // lines kept per ban
+	StackSize    int           // KiB, of a thread; 0 for the system's own
+	origins      map[string]Origin
+}
+
+// Origin says where an option of fail2ban.conf was set; zero if nowhere.
+func (g Global) Origin(key string) Origin { return g.origins[key] }
+
+// Defaults of fail2ban.conf that are no empty text.
+const (
+	defaultPurgeAge     = 24 * time.Hour
+	defaultDBMaxMatches = 10
+)
+
+// global reads fail2ban.conf. What is wrong in it is reported and replaced by its default.
+func (l *loader) global() {
+	g := &l.config.Global
+	*g = Global{
+		LogLevel: "INFO", LogTarget: "/var/log/fail2ban.log", SyslogSocket: "auto",
+		Socket: "/var/run/fail2ban/fail2ban.sock", PIDFile: "/var/run/fail2ban/fail2ban.pid",
+		AllowIPv6: "auto", DBFile: "/var/lib/fail2ban/fail2ban.sqlite3",
+		DBPurgeAge: defaultPurgeAge, DBMaxMatches: defaultDBMaxMatches, origins: map[string]Origin{},
+	}
+	set, found := l.files.load("fail2ban")
+	if !found {
+		l.report(Origin{File: l.opts.Dir}.Problem(Warning, "", "there is no fail2ban.conf; its defaults are used", ""))
+		set = newFileSet()
+	}
+	r := globalReader{loader: l, ev: evaluator{set: set, doubt: func(at Origin, why *Problem) {
+		l.report(at.Problem(Error, "", "not clear: "+why.Error(), ""))
+	}}}
+	for _, o := range []struct {
+		key    string
+		target *string
+		send   bool
+	}{
+		{"syslogsocket", &g.SyslogSocket, true},
+		{"loglevel", &g.LogLevel, true},
+		{"logtarget", &g.LogTarget, true},
+		{"allowipv6", &g.AllowIPv6, true},
+		{"dbfile", &g.DBFile, true},
+		{"socket", &g.Socket, false},
+		{"pidfile", &g.PIDFile, false},
+	} {
+		r.text(o.key, o.target, o.send)
+	}
+	r.maxMatches()
+	r.purgeAge()
+	r.stackSize()
+}
+
+// globalReader reads the options one by one and sends what the server wants to hear.
+type globalReader struct {
+	*loader
+	ev evaluator
+}
+
+func (r *globalReader) get(section, key string) (value string, at Origin, ok bool) {
+	v, err := r.ev.get(section, key)
+	if errors.Is(err, errUnset) || r.ev.set.byName[section] == nil {
+		return "", Origin{}, false
+	}
+	at = r.ev.origin(section, key)
+	if err != nil {
+		f := asFault(err)
+		r.report(f.at.Problem(Error, "", f.msg, f.hint))
+		return "", at, false
+	}
+	r.config.Global.origins[key] = at
+	return v, at, true
+}
+
+func (r *globalReader) text(key string, target *string, send bool) {
+	if v, _, ok := r.get(definitionSection, key); ok {
+		*target = v
+	}
+	if send {
+		r.emit("set", key, *target)
+	}
+}
+
+func (r *globalReader) integer(section, key string) (int, bool) {
+	v, at, ok := r.get(section, key)
+	if !ok {
+		return 0, false
+	}
+	n, err := parseInt(v)
+	if err != nil || n < 0 {
+		at.Value = v
+		r.report(at.Problem(Error, "", "a whole number is wanted; the default is used", intHint(v)))
+		return 0, false
+	}
+	return n, true
+}
+
+func (r *globalReader) maxMatches() {
+	if n, ok := r.integer(definitionSection, "dbmaxmatches"); ok {
+		r.config.Global.DBMaxMatches = n
+		r.emit("set", "dbmaxmatches", n)
+	}
+}
+
+func (r *globalReader) purgeAge() {
+	v, at, ok := r.get(definitionSection, "dbpurgeage")
+	if !ok {
+		r.emit("set", "dbpurgeage", "1d")
+		return
+	}
+	r.emit("set", "dbpurgeage", v)
+	d, err := ParseTime(v)
+	if err != nil {
+		at.Value = v
+		r.report(at.Problem(Error, "", "no time: "+err.Error()+"; the default is used", timeHint(v)))
+		return
+	}
+	r.config.Global.DBPurgeAge = d
+}
+
+func (r *globalReader) stackSize() {
+	if n, ok := r.integer("Thread", "stacksize"); ok {
+		r.config.Global.StackSize = n
+		r.config.stream = append([][]any{{"set", "thread", []any{[]any{"stacksize", n}}}}, r.config.stream...)
+	}
+}

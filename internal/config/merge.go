@@ -1,0 +1,86 @@
+package config
+
+import (
+	"strings"
+	"unicode"
+)
+
+// includesSection names the files to read before and after a file; it is no jail.
+const includesSection = "INCLUDES"
+
+// fileSet is what several files say together: read in order, the later value wins, key by key.
+type fileSet struct {
+	files    []string // read, in order
+	defaults *section
+	sections []*section
+	byName   map[string]*section
+	// known holds, for each section, the values that a later file replaced: only the last one of
+	// each key. The defaults keep none.
+	known map[string]map[string]entry
+	// broken is the first error in any of the files.
+	broken *Problem
+}
+
+func newFileSet() *fileSet {
+	return &fileSet{
+		defaults: newSection(defaultSection, Origin{Section: defaultSection}),
+		byName:   map[string]*section{}, known: map[string]map[string]entry{},
+	}
+}
+
+func (s *fileSet) merge(f *iniFile) {
+	s.files = append(s.files, f.name)
+	for i := range f.problems {
+		if s.broken == nil && f.problems[i].Severity == Error {
+			s.broken = &f.problems[i]
+		}
+	}
+	for _, key := range f.defaults.keys {
+		s.defaults.set(key, f.defaults.byKey[key])
+	}
+	if f.defaults.taint != nil {
+		s.defaults.taint = f.defaults.taint
+	}
+	for _, from := range f.sections {
+		s.mergeSection(from)
+	}
+}
+
+// mergeSection adds one section. [Name?condition] stores each of its keys in [Name] as key?condition.
+func (s *fileSet) mergeSection(from *section) {
+	name, condition := splitCondition(from.name)
+	to := s.byName[name]
+	if to == nil {
+		to = newSection(name, from.at)
+		s.byName[name] = to
+		s.sections = append(s.sections, to)
+	}
+	if from.taint != nil {
+		to.taint = from.taint
+	}
+	for _, key := range from.keys {
+		e := from.byKey[key]
+		key += condition
+		if old, replaced := to.byKey[key]; replaced {
+			if s.known[name] == nil {
+				s.known[name] = map[string]entry{}
+			}
+			s.known[name][key] = old
+		}
+		to.set(key, e)
+	}
+}
+
+// splitCondition splits "Name?condition"; the condition keeps its question mark.
+func splitCondition(name string) (plain, condition string) {
+	i := strings.IndexByte(name, '?')
+	if i <= 0 || i == len(name)-1 || strings.ContainsFunc(name[:i], func(r rune) bool { return !isWord(r) }) {
+		return name, ""
+	}
+	return name[:i], name[i:]
+}
+
+// isWord is what \w matches in a Python pattern.
+func isWord(r rune) bool {
+	return r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r)
+}

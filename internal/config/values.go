@@ -1,0 +1,103 @@
+package config
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// ParseBool reads a switch: 1, on, true and yes, in any case, are true; everything else is false.
+func ParseBool(s string) bool {
+	switch strings.ToLower(s) {
+	case "1", "on", "true", "yes":
+		return true
+	}
+	return false
+}
+
+// looksLikeFalse reports whether a value that is false was probably meant to be so.
+func looksLikeFalse(s string) bool {
+	switch strings.ToLower(s) {
+	case "", "0", "off", "false", "no", "n", "none":
+		return true
+	}
+	return false
+}
+
+// errNoInt is a whole number that is none.
+var errNoInt = errors.New("not a whole number")
+
+// parseInt reads a whole number as Python does: white space around it and single underscores within
+// it are allowed.
+func parseInt(s string) (int, error) {
+	s, ok := withoutUnderscores(strings.TrimFunc(s, isSpace))
+	if !ok {
+		return 0, errNoInt
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		return 0, errNoInt
+	}
+	return n, nil
+}
+
+// words splits at white space and commas.
+func words(s string) []string {
+	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || isSpace(r) })
+}
+
+// lines splits a value into its lines and leaves out the empty ones.
+func lines(s string) []string {
+	var all []string
+	for l := range strings.SplitSeq(s, "\n") {
+		if l != "" {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// shellWords splits a line as a POSIX shell does: quotes and backslashes, no expansion, no comments.
+func shellWords(s string) ([]string, error) {
+	var all []string
+	var word []byte
+	inWord := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+			if inWord {
+				all, word, inWord = append(all, string(word)), nil, false
+			}
+		case c == '\'':
+			end := strings.IndexByte(s[i+1:], '\'')
+			if end < 0 {
+				return nil, errors.New("a quote is never closed")
+			}
+			word, inWord = append(word, s[i+1:i+1+end]...), true
+			i += end + 1
+		case c == '"':
+			inWord = true
+			for i++; i < len(s) && s[i] != '"'; i++ {
+				if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\') {
+					i++
+				}
+				word = append(word, s[i])
+			}
+			if i >= len(s) {
+				return nil, errors.New("a quote is never closed")
+			}
+		case c == '\\':
+			if i+1 >= len(s) {
+				return nil, errors.New("nothing follows the last backslash")
+			}
+			i++
+			word, inWord = append(word, s[i]), true
+		default:
+			word, inWord = append(word, c), true
+		}
+	}
+	if inWord {
+		all = append(all, string(word))
+	}
+	return all, nil
+}
