@@ -94,14 +94,15 @@ func readSamples(t *testing.T, path string) []sampleBlock {
 // stockOptions gives the options of a stock filter with parameters, as a jail would have them.
 func stockOptions(t *testing.T, filters fstest.MapFS, name string, parameters map[string]any) Options {
 	t.Helper()
-	spec := name
+	var spec strings.Builder
+	spec.WriteString(name)
 	for _, key := range slices.Sorted(maps.Keys(parameters)) {
 		if !strings.HasPrefix(key, "test.") {
-			spec += fmt.Sprintf("[%s=%q]", key, parameters[key])
+			fmt.Fprintf(&spec, "[%s=%q]", key, parameters[key])
 		}
 	}
 	files := maps.Clone(filters)
-	files["etc/fail2ban/jail.local"] = &fstest.MapFile{Data: []byte("[corpus]\nenabled = true\nbackend = polling\nlogpath = /var/log/corpus\nfilter = " + spec + "\n")}
+	files["etc/fail2ban/jail.local"] = &fstest.MapFile{Data: []byte("[corpus]\nenabled = true\nbackend = polling\nlogpath = /var/log/corpus\nfilter = " + spec.String() + "\n")}
 	files["var/log/corpus"] = &fstest.MapFile{}
 	c, err := config.Load(config.Options{Dir: "/etc/fail2ban", Files: files})
 	if err != nil {
@@ -109,7 +110,7 @@ func stockOptions(t *testing.T, filters fstest.MapFS, name string, parameters ma
 	}
 	j, ok := c.Jail("corpus")
 	if !ok {
-		t.Fatalf("filter %s cannot be used: %v", spec, c.Problems)
+		t.Fatalf("filter %s cannot be used: %v", spec.String(), c.Problems)
 	}
 	return Options{
 		PrefRegex: j.PrefRegex, FailRegex: j.FailRegex, IgnoreRegex: j.IgnoreRegex, MaxLines: j.MaxLines,
