@@ -1,0 +1,154 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+
+	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/firewall"
+)
+
+// random feeds bantime.rndtime and the formulas that ask for it: it only spreads the ends of bans.
+func random() float64 { return rand.Float64() } //nolint:gosec // not for secrets
+
+// actions decides who does each action of a jail. The stock firewall actions become scopes of our own
+// firewall, with the same effect on the same ports; what else a jail wants is said to be left undone.
+func (b *builder) actions(j *agent.Jail) {
+	if len(b.c.Actions) == 0 {
+		b.warn(b.c.Origin("action"), "the jail has no action: bans are counted and nobody is kept out", "set banaction, or action = %(action_)s")
+	}
+	for i := range b.c.Actions {
+		a := &b.c.Actions[i]
+		scope, ok, err := scopeOf(b.c.Name, i, a)
+		switch {
+		case err != nil:
+			b.problems = append(b.problems, a.Origin.Problem(config.Error, b.c.Name, fmt.Sprintf("action %s: %v", a.Name, err), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
+		case !ok:
+			note := "not run by this version"
+			b.warn(a.Origin, fmt.Sprintf("action %s (%s) is not run by this version: only nftables, iptables and ipset actions are, by our own firewall", a.Name, a.File), "the jail's other actions work; drop this one to silence the warning")
+			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: note})
+		default:
+			j.Scopes = append(j.Scopes, scope)
+			j.Actions = append(j.Actions, control.Action{Name: a.Name, Native: true, Note: describe(scope)})
+		}
+	}
+}
+
+// describe tells people what a scope closes.
+func describe(s firewall.Scope) string {
+	if s.AllPorts {
+		return fmt.Sprintf("%v, all ports", s.Verdict)
+	}
+	var protocols, ports []string
+	for _, p := range s.Protocols {
+		protocols = append(protocols, string(p))
+	}
+	for _, p := range s.Ports {
+		if p.First == p.Last {
+			ports = append(ports, fmt.Sprint(p.First))
+		} else {
+			ports = append(ports, fmt.Sprintf("%d-%d", p.First, p.Last))
+		}
+	}
+	return fmt.Sprintf("%v, %s %s", s.Verdict, strings.Join(protocols, "+"), strings.Join(ports, ","))
+}
+
+// scopeOf turns a stock firewall action into what it closes. It reports false for an action that is
+// none, or that does not keep anybody out.
+func scopeOf(jailName string, n int, a *config.Action) (s firewall.Scope, ok bool, err error) {
+	family, isFirewall := firewallFamily(a.File)
+	if a.Python || !isFirewall {
+		return s, false, nil
+	}
+	get := func(name, otherwise string) string {
+		if v, ok := a.Param(name); ok {
+			return v
+		}
+		return otherwise
+	}
+	block := strings.ToLower(get("blocktype", "reject"))
+	s.Owner = "jail:" + jailName
+	if n > 0 {
+		s.Owner = fmt.Sprintf("jail:%s/%d", jailName, n+1)
+	}
+	switch {
+	case strings.HasPrefix(block, "drop"):
+		s.Verdict = firewall.Drop
+	case strings.HasPrefix(block, "reject"):
+		s.Verdict = firewall.Reject
+	default:
+		// RETURN and the like open the door instead of closing it: somebody's own construction.
+		return s, false, nil
+	}
+	s.Protocols, err = protocols(get("protocol", "tcp"))
+	if err != nil {
+		return s, true, err
+	}
+	kind := get("type", "")
+	if kind == "" {
+		kind = kindByName(family, a.File)
+	}
+	if kind == "allports" {
+		s.AllPorts = len(s.Protocols) == 0
+		if !s.AllPorts {
+			s.Ports = []firewall.PortRange{{First: 0, Last: 65535}}
+		}
+		return s, true, nil
+	}
+	if len(s.Protocols) == 0 {
+		s.Protocols = []firewall.Protocol{"tcp", "udp"}
+	}
+	s.Ports, err = firewall.ParsePorts(get("port", "ssh"), func(name, protocol string) (uint16, bool) {
+		port, err := net.LookupPort(protocol, name)
+		return uint16(port), err == nil
+	})
+	return s, true, err
+}
+
+// firewallFamily names the tool that a stock firewall action is written for.
+func firewallFamily(file string) (tool string, ok bool) {
+	for _, tool := range []string{"nftables", "iptables", "ipset"} {
+		if file == tool || strings.HasPrefix(file, tool+"-") {
+			return tool, true
+		}
+	}
+	return "", false
+}
+
+// kindByName tells by an action's file what its bans close, where no parameter type does: fail2ban's
+// iptables action closes one port, nftables several.
+func kindByName(tool, file string) string {
+	switch {
+	case strings.HasSuffix(file, "-allports"), strings.Contains(file, "xt_recent"):
+		return "allports"
+	case file == "ipset":
+		return "allports"
+	case tool == "iptables" && file == "iptables":
+		return "oneport"
+	}
+	return "multiport"
+}
+
+// protocols reads a protocol parameter; none means all.
+func protocols(text string) ([]firewall.Protocol, error) {
+	var list []firewall.Protocol
+	for p := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return r == ',' || r == ' ' }) {
+		switch p {
+		case "all", "any", "ip":
+			return nil, nil
+		case "tcp", "udp", "sctp", "dccp", "udplite", "icmp", "icmpv6", "esp", "ah":
+			list = append(list, firewall.Protocol(p))
+		default:
+			return nil, fmt.Errorf("unknown protocol %q", p)
+		}
+	}
+	if len(list) == 0 {
+		return nil, errors.New("no protocol")
+	}
+	return list, nil
+}

@@ -1,0 +1,342 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
+
+	"github.com/palisade-agent/palisade/filters"
+	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/source"
+	"github.com/palisade-agent/palisade/jails"
+)
+
+// loader turns the configuration folder into the agent's options: it reads it, compiles what must be
+// compiled, and collects everything that is wrong.
+type loader struct {
+	dir    string
+	global config.Global // of the last load
+}
+
+func newLoader(f flags) *loader { return &loader{dir: f.config} }
+
+// stock reports whether there is no configuration folder, so that the built-in one serves.
+func (l *loader) stock() bool {
+	_, err := os.Stat(l.dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// name says for status where the configuration comes from.
+func (l *loader) name() string {
+	if l.stock() {
+		return "(stock)"
+	}
+	return l.dir
+}
+
+// load reads the configuration. The error is for one that cannot be read at all; a jail that cannot
+// run is named in Broken, and why in Problems.
+func (l *loader) load() (agent.Options, error) {
+	c, err := config.Load(config.Options{
+		Dir:   l.dir,
+		Stock: []fs.FS{jails.FS, config.Mount("filter.d", filters.FS)},
+		// A log that is not there yet is waited for, so the reader of the configuration takes every
+		// plain path as it stands; checkLogs looks at the files themselves.
+		Glob: func(pattern string) ([]string, error) {
+			if !source.HasMeta(pattern) {
+				return []string{pattern}, nil
+			}
+			return source.Match(pattern)
+		},
+	})
+	if err != nil {
+		return agent.Options{}, fmt.Errorf("read the configuration: %w", err)
+	}
+	l.global = c.Global
+	problems := c.Problems
+	var o agent.Options
+	for i := range c.Jails {
+		j, wrong := build(&c.Jails[i], time.Now())
+		problems = append(problems, wrong...)
+		if !hasErrors(wrong) {
+			o.Jails = append(o.Jails, j)
+		}
+	}
+	broken := map[string]bool{}
+	for _, p := range problems {
+		if p.Severity == config.Error && p.Jail != "" && !broken[p.Jail] {
+			broken[p.Jail] = true
+			o.Broken = append(o.Broken, p.Jail)
+		}
+		o.Problems = append(o.Problems, wireProblem(p))
+	}
+	return o, nil
+}
+
+// bookConfig is what fail2ban.conf says of the memory of bans.
+func (l *loader) bookConfig() jail.Config {
+	return jail.Config{PurgeAge: l.global.DBPurgeAge, MaxDBMatches: l.global.DBMaxMatches, Random: random}
+}
+
+func hasErrors(problems []config.Problem) bool {
+	for _, p := range problems {
+		if p.Severity == config.Error {
+			return true
+		}
+	}
+	return false
+}
+
+func wireProblem(p config.Problem) control.Problem {
+	return control.Problem{
+		Severity: p.Severity.String(), Jail: p.Jail, File: p.File, Line: p.Line, Section: p.Section, Key: p.Key,
+		Value: p.Value, Message: p.Msg, Hint: p.Hint,
+	}
+}
+
+// problemText is a problem on one line, for the log.
+func problemText(p control.Problem) string {
+	text := config.Problem{File: p.File, Line: p.Line, Section: p.Section, Key: p.Key, Value: p.Value, Msg: p.Message, Hint: p.Hint}.Error()
+	if p.Jail != "" {
+		text = "[" + p.Jail + "] " + text
+	}
+	return text
+}
+
+// build makes a jail that can run of one that is written soundly, compiling what the reader of the
+// configuration does not. All that is wrong is returned, not only the first.
+func build(c *config.Jail, now time.Time) (agent.Jail, []config.Problem) {
+	b := builder{c: c}
+	j := agent.Jail{
+		Policy:   b.policy(),
+		Poll:     strings.HasPrefix(c.Backend, "polling"),
+		Encoding: b.encoding(),
+		Ignore:   b.ignore(),
+	}
+	b.filter(&j, now)
+	b.actions(&j)
+	b.files(&j)
+	return j, b.problems
+}
+
+// builder collects the problems of one jail.
+type builder struct {
+	c        *config.Jail
+	problems []config.Problem
+}
+
+func (b *builder) wrong(key, hint string, err error) {
+	b.problems = append(b.problems, b.c.Origin(key).Problem(config.Error, b.c.Name, err.Error(), hint))
+}
+
+func (b *builder) warn(at config.Origin, msg, hint string) {
+	b.problems = append(b.problems, at.Problem(config.Warning, b.c.Name, msg, hint))
+}
+
+func (b *builder) policy() jail.Policy {
+	c := b.c
+	p := jail.Policy{
+		Jail: c.Name, MaxRetry: c.MaxRetry, FindTime: c.FindTime, BanTime: c.BanTime, MaxMatches: c.MaxMatches,
+		Increment: jail.Increment{
+			Enabled: c.Increment.Enabled, MaxTime: c.Increment.MaxTime, RndTime: c.Increment.RndTime,
+			OverallJails: c.Increment.OverallJails, Factor: 1,
+		},
+	}
+	var err error
+	if c.Increment.Factor != "" {
+		if p.Increment.Factor, err = jail.ParseFactor(c.Increment.Factor); err != nil {
+			b.wrong("bantime.factor", "write a number, as 1 or 24", err)
+		}
+	}
+	if c.Increment.Formula != "" {
+		if p.Increment.Formula, err = jail.ParseFormula(c.Increment.Formula); err != nil {
+			b.wrong("bantime.formula", "use ban.Time, ban.Count, banFactor, numbers, + - * / ** and the functions of math", err)
+		}
+	}
+	if c.Increment.Multipliers != "" {
+		if p.Increment.Multipliers, err = jail.ParseMultipliers(c.Increment.Multipliers); err != nil {
+			b.wrong("bantime.multipliers", "write numbers between blanks, as 1 2 4 8", err)
+		}
+	}
+	return p
+}
+
+// encoding finds the character set of the jail's logs; nil is UTF-8.
+func (b *builder) encoding() encoding.Encoding {
+	name := strings.ToLower(b.c.LogEncoding)
+	switch name {
+	case "", "auto", "utf-8", "utf8", "ascii", "us-ascii":
+		return nil
+	}
+	e, err := htmlindex.Get(name)
+	if err != nil || strings.HasPrefix(strings.ReplaceAll(name, "-", ""), "utf16") || strings.HasPrefix(strings.ReplaceAll(name, "-", ""), "utf32") {
+		b.wrong("logencoding", "use auto, utf-8 or a single-byte encoding, as latin1", errors.New("an unknown encoding, or one that lines cannot be read in"))
+	}
+	return e
+}
+
+func (b *builder) ignore() agent.Ignore {
+	i := agent.Ignore{Entries: b.c.IgnoreIP, Self: b.c.IgnoreSelf, Command: b.c.IgnoreCommand}
+	if b.c.IgnoreCache != "" {
+		cache, err := parseIgnoreCache(b.c.IgnoreCache)
+		if err != nil {
+			b.wrong("ignorecache", `write it as key="<ip>", max-count=100, max-time=5m`, err)
+		}
+		i.Cache = cache
+	}
+	return i
+}
+
+// parseIgnoreCache reads the options of ignorecache, which are written like those of a filter.
+func parseIgnoreCache(text string) (*agent.IgnoreCache, error) {
+	spec, err := config.ParseSpec("ignorecache[" + text + "]")
+	if err != nil {
+		return nil, err
+	}
+	c := &agent.IgnoreCache{MaxCount: 300, MaxTime: 5 * time.Minute}
+	var ok bool
+	if c.Key, ok = spec.Param("key"); !ok {
+		return nil, errors.New("it has no key")
+	}
+	if text, ok := spec.Param("max-count"); ok {
+		if _, err := fmt.Sscanf(text, "%d", &c.MaxCount); err != nil || c.MaxCount < 1 {
+			return nil, fmt.Errorf("max-count %q is no number above 0", text)
+		}
+	}
+	if text, ok := spec.Param("max-time"); ok {
+		if c.MaxTime, err = config.ParseTime(text); err != nil {
+			return nil, fmt.Errorf("max-time: %w", err)
+		}
+	}
+	return c, nil
+}
+
+func (b *builder) filter(j *agent.Jail, now time.Time) {
+	c := b.c
+	if c.Journal() {
+		b.wrong("backend", "name a log file with logpath and set backend = auto or polling", errors.New("this version does not read the journal"))
+	}
+	dns, err := filter.ParseUseDNS(c.UseDNS)
+	if err != nil {
+		b.wrong("usedns", "use yes, warn, no or raw", err)
+	}
+	o := filter.Options{
+		PrefRegex: c.PrefRegex, FailRegex: c.FailRegex, IgnoreRegex: c.IgnoreRegex, MaxLines: c.MaxLines,
+		DatePattern: c.DatePattern, LogTimezone: c.LogTimezone, UseDNS: dns, FindTime: c.FindTime, Local: time.Local,
+	}
+	j.UseDNS, j.FilterID = dns, fmt.Sprintf("%#v", o)
+	if len(o.FailRegex) == 0 {
+		b.wrong("failregex", "name a filter that has failregexes with filter = NAME", errors.New("there is nothing to look for"))
+		return
+	}
+	j.Filter, err = filter.New(o, now)
+	for _, e := range optionErrors(err) {
+		at := c.Origin(e.Key)
+		at.Value = e.Value
+		b.problems = append(b.problems, at.Problem(config.Error, c.Name, e.Err.Error(), filterHint(e)))
+	}
+}
+
+// optionErrors takes the errors of a filter's options apart.
+func optionErrors(err error) []*filter.OptionError {
+	var one *filter.OptionError
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is asked for
+		var all []*filter.OptionError
+		for _, e := range joined.Unwrap() {
+			all = append(all, optionErrors(e)...)
+		}
+		return all
+	}
+	if errors.As(err, &one) {
+		return []*filter.OptionError{one}
+	}
+	if err != nil {
+		return []*filter.OptionError{{Key: "filter", Err: err}}
+	}
+	return nil
+}
+
+func filterHint(e *filter.OptionError) string {
+	switch {
+	case errors.Is(e.Err, filter.ErrNoID):
+		return "put <HOST>, <ADDR> or <F-ID>…</F-ID> where the offender stands"
+	case e.Key == "datepattern":
+		return "see datepattern in jail.conf(5); a % is doubled in a configuration file"
+	case e.Key == "logtimezone":
+		return "use a fixed offset, as UTC+0200"
+	}
+	return "mend the regular expression where the message points"
+}
+
+// files takes the log files over and looks whether they can be read.
+func (b *builder) files(j *agent.Jail) {
+	for _, p := range b.c.LogPaths {
+		j.Files = append(j.Files, agent.Files{Pattern: p.Pattern, Tail: p.Tail})
+		b.checkLog(p)
+	}
+	if len(j.Files) == 0 && !b.c.Journal() {
+		b.wrong("logpath", "name the log with logpath = /var/log/…", errors.New("the jail has no log to read"))
+	}
+}
+
+// checkLog warns of a log that cannot be read now. The jail runs: the log is waited for.
+func (b *builder) checkLog(p config.LogPath) {
+	found := []string{p.Pattern}
+	if source.HasMeta(p.Pattern) {
+		var err error
+		if found, err = source.Match(p.Pattern); err != nil {
+			b.warn(p.Origin, "cannot look for it: "+err.Error(), "check the permissions of the folders")
+		}
+		if len(found) == 0 {
+			b.warn(p.Origin, "no file matches yet", "check the pattern; files that appear are read")
+		}
+	}
+	for _, path := range found {
+		st, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			b.warn(p.Origin, "there is no file "+path+" yet", "check the path; the file is read as soon as it is there")
+		case err != nil:
+			b.warn(p.Origin, "cannot look at it: "+err.Error(), "check its permissions; it is tried again")
+		case st.IsDir():
+			b.wrong("logpath", "name a file, or the files in it as "+strings.TrimSuffix(path, "/")+"/*.log", fmt.Errorf("%s is a folder", path))
+		default:
+			if f, err := os.Open(path); err != nil {
+				b.warn(p.Origin, "cannot read it: "+err.Error(), "let agentd read it, as by running it as root; it is tried again")
+			} else {
+				f.Close()
+			}
+		}
+	}
+}
+
+// check reads the configuration and says everything that is wrong with it.
+func check(f flags, stdout, stderr io.Writer) int {
+	l := newLoader(f)
+	o, err := l.load()
+	if err != nil {
+		fmt.Fprintf(stderr, "agentd: %v\n", err)
+		return 1
+	}
+	failed := false
+	for _, p := range o.Problems {
+		fmt.Fprintf(stdout, "%s: %s\n", p.Severity, problemText(p))
+		failed = failed || p.Severity == config.Error.String()
+	}
+	fmt.Fprintf(stdout, "%s: %d jails can run, %d cannot\n", l.name(), len(o.Jails), len(o.Broken))
+	if failed {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/palisade-agent/palisade/internal/ident"
+	"github.com/palisade-agent/palisade/internal/jail"
+)
+
+// levelNotice lies between info and warning, where fail2ban logs its bans.
+const levelNotice = slog.LevelInfo + 2
+
+// logStyle says which parts of fail2ban's line a target gets.
+type logStyle struct {
+	date    bool // syslog and the journal put their own
+	padding bool
+}
+
+// lineHandler is a slog.Handler that writes fail2ban's log lines, because so much reads them: its own
+// recidive jail, logwatch, dashboards.
+//
+//	2026-11-22 13:26:14,668 fail2ban.actions        [12548]: NOTICE  [sshd] Ban 192.0.2.1
+//
+// Attributes follow the message as key=value, quoted where needed, so that no text from a log line
+// can forge a line or a terminal escape.
+type lineHandler struct {
+	out    *lockedWriter
+	level  slog.Leveler
+	pid    int
+	style  logStyle
+	attrs  string
+	logger string // the name in the second column
+}
+
+// lockedWriter serialises whole lines.
+type lockedWriter struct {
+	mu sync.Mutex // guards w
+	w  io.Writer
+}
+
+func (l *lockedWriter) write(b []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.w.Write(b)
+	return err
+}
+
+func newLineHandler(w io.Writer, level slog.Leveler, pid int, style logStyle) *lineHandler {
+	return &lineHandler{out: &lockedWriter{w: w}, level: level, pid: pid, style: style, logger: "fail2ban.server"}
+}
+
+// Enabled implements slog.Handler.
+func (h *lineHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= h.level.Level() }
+
+// WithAttrs implements slog.Handler.
+func (h *lineHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c := *h
+	for _, a := range attrs {
+		c.attrs += attrText(a)
+	}
+	return &c
+}
+
+// WithGroup implements slog.Handler. Groups add nothing to a line that people read.
+func (h *lineHandler) WithGroup(string) slog.Handler { return h }
+
+// Handle implements slog.Handler.
+func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
+	var attrs strings.Builder
+	r.Attrs(func(a slog.Attr) bool { attrs.WriteString(attrText(a)); return true })
+	return h.line(r.Time, h.logger, r.Level, r.Message+h.attrs+attrs.String())
+}
+
+// line writes one line of the log.
+func (h *lineHandler) line(t time.Time, logger string, level slog.Level, msg string) error {
+	var b bytes.Buffer
+	if h.style.date {
+		b.WriteString(t.Local().Format("2006-01-02 15:04:05,000 "))
+	}
+	if h.style.padding {
+		fmt.Fprintf(&b, "%-24s[%d]: %-7s %s\n", logger, h.pid, levelName(level), msg)
+	} else {
+		fmt.Fprintf(&b, "%s[%d]: %s %s\n", logger, h.pid, levelName(level), msg)
+	}
+	return h.out.write(b.Bytes())
+}
+
+func attrText(a slog.Attr) string {
+	v := a.Value.Resolve().String()
+	if v == "" || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r == '"' || r == '=' || r >= 0x7f }) {
+		return fmt.Sprintf(" %s=%q", a.Key, v)
+	}
+	return " " + a.Key + "=" + v
+}
+
+func levelName(l slog.Level) string {
+	switch {
+	case l >= slog.LevelError+4:
+		return "CRITICAL"
+	case l >= slog.LevelError:
+		return "ERROR"
+	case l >= slog.LevelWarn:
+		return "WARNING"
+	case l >= levelNotice:
+		return "NOTICE"
+	case l >= slog.LevelInfo:
+		return "INFO"
+	default:
+		return "DEBUG"
+	}
+}
+
+// parseLevel reads a level by fail2ban's names.
+func parseLevel(s string) (slog.Level, error) {
+	switch strings.ToUpper(s) {
+	case "CRITICAL":
+		return slog.LevelError + 4, nil
+	case "ERROR":
+		return slog.LevelError, nil
+	case "WARNING":
+		return slog.LevelWarn, nil
+	case "NOTICE":
+		return levelNotice, nil
+	case "INFO":
+		return slog.LevelInfo, nil
+	case "DEBUG", "TRACEDEBUG", "HEAVYDEBUG", "MSG":
+		return slog.LevelDebug, nil
+	}
+	return 0, fmt.Errorf("unknown log level %q: use CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG", s)
+}
+
+// recorder writes decisions in fail2ban's words.
+type recorder struct{ h *lineHandler }
+
+const logTime = "2006-01-02 15:04:05"
+
+// decision logs one decision of a jail.
+func (r recorder) decision(d jail.Decision) {
+	say := func(logger string, level slog.Level, format string, args ...any) {
+		if r.h.Enabled(context.Background(), level) {
+			// A log that cannot be written has nowhere to say so.
+			_ = r.h.line(time.Now(), logger, level, fmt.Sprintf("[%s] ", d.Jail)+fmt.Sprintf(format, args...))
+		}
+	}
+	id := shown(d.ID)
+	switch d.Kind {
+	case jail.Found:
+		say("fail2ban.filter", slog.LevelInfo, "Found %s - %s", id, d.Time.Local().Format(logTime))
+	case jail.BanStart:
+		say("fail2ban.actions", levelNotice, "Ban %s", id)
+	case jail.Restore:
+		say("fail2ban.actions", levelNotice, "Restore Ban %s", id)
+	case jail.Unban:
+		say("fail2ban.actions", levelNotice, "Unban %s", id)
+	case jail.Already:
+		say("fail2ban.actions", levelNotice, "%s already banned", id)
+	case jail.Expired:
+		say("fail2ban.actions", slog.LevelInfo, "Ignore %s, expired bantime", id)
+	case jail.Evicted:
+		say("fail2ban.filter", slog.LevelWarn, "Forgot the failures of %s: too many addresses are being counted", id)
+	}
+}
+
+// ignored logs a failure that an ignore list took out.
+func (r recorder) ignored(jailName string, id ident.ID, by string, _ time.Time) {
+	if r.h.Enabled(context.Background(), slog.LevelInfo) {
+		_ = r.h.line(time.Now(), "fail2ban.filter", slog.LevelInfo, fmt.Sprintf("[%s] Ignore %s by %s", jailName, shown(id), by))
+	}
+}
+
+// shown makes an ID fit for a line of the log: an address is, any other text comes from a log line and
+// may hold control characters.
+func shown(id ident.ID) string {
+	if id.IsAddr() {
+		return id.String()
+	}
+	return strings.Map(func(c rune) rune {
+		if c < ' ' || c >= 0x7f && c < 0xa0 {
+			return '\uFFFD'
+		}
+		return c
+	}, id.String())
+}

@@ -1,0 +1,235 @@
+// Command agentd is Palisade's daemon: it reads an existing fail2ban configuration, follows the logs
+// that it names, counts failures and bans who makes too many of them, in the kernel, over netlink.
+//
+// main wires the parts and owns nothing: flags.go reads the command line, load.go turns the
+// configuration into values, log.go writes fail2ban's log lines.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/nft"
+	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/store"
+)
+
+func main() {
+	os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is main without the process: 0 done, 1 failed, 2 wrong usage.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	f, err := parseFlags(args, stdout, stderr)
+	switch {
+	case errors.Is(err, errHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "agentd: %v\n", err)
+		return 2
+	}
+	if f.version {
+		fmt.Fprintf(stdout, "agentd %s\n", version())
+		return 0
+	}
+	if f.check {
+		return check(f, stdout, stderr)
+	}
+	if err := serve(ctx, f, stdout, stderr); err != nil {
+		fmt.Fprintf(stderr, "agentd: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs the daemon until a signal or a peer ends it.
+//
+//	signals ─> ctx          flags ─> load ─> agent.Options
+//	                                            │
+//	store ─┐                                    v
+//	keeper ┴────────────────────────────────> agent <── control server
+func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
+	handler, closeLog, err := openLog(f, stderr)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	log := slog.New(handler)
+
+	loader := newLoader(f)
+	options, err := loader.load()
+	if err != nil {
+		return err
+	}
+	logProblems(log, options.Problems)
+	if len(options.Jails) == 0 && len(options.Broken) > 0 {
+		return fmt.Errorf("none of the %d enabled jails can run: see the problems above, or run agentd --check", len(options.Broken))
+	}
+
+	backend, err := openBackend(f, log)
+	if err != nil {
+		return err
+	}
+	db, err := openStore(f, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+
+	record := recorder{handler}
+	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.name(), Database: f.db}
+	ready := make(chan struct{})
+	a := agent.New(agent.Parts{
+		Store:    db,
+		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{Log: log}),
+		Book:     jail.NewBook(loader.bookConfig()),
+		Resolver: agent.NewResolver(),
+		Log:      log,
+		Reload: func() (agent.Options, error) {
+			o, err := loader.load()
+			if err == nil {
+				logProblems(log, o.Problems)
+			}
+			return o, err
+		},
+		Record:  record.decision,
+		Ignored: record.ignored,
+		Ready:   func() { close(ready) },
+		About:   about,
+	}, options)
+
+	if f.pidfile != "" {
+		if err := writePID(f.pidfile); err != nil {
+			return err
+		}
+		defer os.Remove(f.pidfile)
+	}
+	server, err := control.Listen(ctx, f.socket, control.ServerOptions{Service: a.Service(), Log: log})
+	if err != nil {
+		return err
+	}
+	return runAll(ctx, a, server, ready, log, stdout)
+}
+
+// runAll runs the agent and the control server, and turns signals into what they ask for: TERM and INT
+// end the daemon, a second one at once; HUP reloads.
+func runAll(ctx context.Context, a *agent.Agent, server *control.Server, ready <-chan struct{}, log *slog.Logger, stdout io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+
+	serverCtx, endServer := context.WithCancel(ctx)
+	defer endServer()
+	serverEnded := make(chan error, 1)
+	go func() { serverEnded <- server.Run(serverCtx) }()
+	agentEnded := make(chan error, 1)
+	go func() { agentEnded <- a.Run(ctx) }()
+
+	ending := false
+	for {
+		select {
+		case <-ready:
+			ready = nil
+			fmt.Fprintln(stdout, "Server ready")
+			log.Info("ready")
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				go reload(ctx, a, log)
+				continue
+			}
+			if ending {
+				return fmt.Errorf("ended at once by a second %v", s)
+			}
+			ending = true
+			log.Info("stopping", "signal", s.String())
+			cancel()
+		case err := <-serverEnded:
+			if !ending && ctx.Err() == nil {
+				cancel()
+				return errors.Join(fmt.Errorf("the control socket has ended: %w", err), <-agentEnded)
+			}
+			serverEnded = nil
+		case err := <-agentEnded:
+			endServer()
+			if serverEnded != nil {
+				<-serverEnded
+			}
+			log.Info("stopped")
+			return err
+		}
+	}
+}
+
+func reload(ctx context.Context, a *agent.Agent, log *slog.Logger) {
+	r, err := a.Service().Reload(ctx)
+	switch {
+	case err != nil:
+		log.Error("reload failed", "err", err)
+	case !r.Applied:
+		log.Error("reload refused: the old configuration stays in force")
+		logProblems(log, r.Problems)
+	default:
+		log.Info("reload finished", "jails", len(r.Jails))
+	}
+}
+
+func logProblems(log *slog.Logger, problems []control.Problem) {
+	for _, p := range problems {
+		level := slog.LevelWarn
+		if p.Severity == "error" {
+			level = slog.LevelError
+		}
+		log.Log(context.Background(), level, "configuration", "problem", problemText(p))
+	}
+}
+
+// openBackend chooses the firewall. Auto takes nftables; where that is not to be had it says why and
+// refuses to start, since a daemon that bans nobody must not look as if it did.
+func openBackend(f flags, log *slog.Logger) (firewall.Backend, error) {
+	switch f.firewall {
+	case "memory":
+		log.Warn("the firewall is played in memory: nobody is kept out", "flag", "--firewall=memory")
+		return firewall.NewMemory(), nil
+	case "auto", "nft":
+		b, err := nft.New(nft.Options{Log: log})
+		if err != nil {
+			return nil, fmt.Errorf("no firewall: %w", err)
+		}
+		return b, nil
+	}
+	return nil, fmt.Errorf("--firewall %s is not part of this version: use auto, nft or memory", f.firewall)
+}
+
+// openStore opens the database. A damaged one is moved aside, loudly: the bans of the kernel's table
+// and the lines of the logs are still there.
+func openStore(f flags, log *slog.Logger) (*store.DB, error) {
+	if err := os.MkdirAll(filepath.Dir(f.db), 0o700); err != nil {
+		return nil, fmt.Errorf("make the database's folder: %w", err)
+	}
+	db, err := store.Open(f.db, store.Options{Log: log})
+	if !errors.Is(err, store.ErrCorrupt) {
+		return db, err
+	}
+	log.Error("the database is damaged; it is moved aside and a new one begun", "err", err)
+	return store.Open(f.db, store.Options{Log: log, MoveCorrupt: true})
+}
+
+func writePID(path string) error {
+	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+		return fmt.Errorf("write the pid file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,272 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/ident"
+	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/store"
+)
+
+// Parts is what an agent is made of. All but Record, Ignored and Ready are required.
+type Parts struct {
+	Store    Store
+	Firewall Firewall
+	Book     *jail.Book
+	Resolver *Resolver
+	Log      *slog.Logger
+
+	// Reload reads the configuration again. An error means that it could not be read at all.
+	Reload func() (Options, error)
+
+	// Record is told every decision as it is made and Ignored every failure that an ignore list took
+	// out, one at a time and in order for each jail; they write fail2ban's log lines.
+	Record  func(jail.Decision)
+	Ignored func(jailName string, id ident.ID, by string, t time.Time)
+
+	// Ready is called once, when the bans of the last run are enforced again and the logs are read.
+	Ready func()
+
+	// About is what status tells of the process: version, PID, configuration, database.
+	About control.Status
+}
+
+// Agent runs jails. Make one with New; it starts with Run.
+type Agent struct {
+	parts  Parts
+	engine *engine
+	events *events
+	health *health
+	source *sources
+
+	stop    chan struct{} // closed when somebody asks for the end over the control socket
+	stopped sync.Once
+	keep    atomic.Bool // the firewall keeps its bans when we end
+	started time.Time
+	running chan struct{} // closed when Run has begun to serve
+
+	reloading sync.Mutex // held for the whole of a reload, so that two cannot mix
+
+	mu      sync.Mutex // guards the fields below
+	options Options
+	ctx     context.Context //nolint:containedctx // the readers' life, which reloads started by peers must share
+}
+
+// New makes an agent of the parts, with a first configuration.
+func New(p Parts, o Options) *Agent {
+	a := &Agent{
+		parts: p, options: o,
+		events: newEvents(p.Record, p.Ignored), health: newHealth(p.Log),
+		stop: make(chan struct{}), running: make(chan struct{}),
+	}
+	a.engine = newEngine(p.Book, p.Store, p.Firewall, a.events, a.health, p.Log)
+	a.source = newSources(a.engine, p.Resolver, p.Log)
+	return a
+}
+
+// Run restores the bans of the last run, then follows the logs until ctx ends or Stop is called. The
+// end follows the flow: readers, engine with its last commit, firewall. An error names the part whose
+// failure ended the run. Run is called once.
+func (a *Agent) Run(ctx context.Context) error {
+	a.started = time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	if err := a.restore(ctx); err != nil {
+		return err
+	}
+	fwCtx, endFirewall := context.WithCancel(context.WithoutCancel(ctx))
+	defer endFirewall()
+	fwEnded := make(chan error, 1)
+	go func() { fwEnded <- a.parts.Firewall.Run(fwCtx) }()
+
+	endEngine := make(chan struct{})
+	go a.engine.run(endEngine)
+
+	a.mu.Lock()
+	a.ctx = ctx
+	jails := a.options.Jails
+	a.mu.Unlock()
+
+	// A firewall that is not there within this time is shown in status; the logs are followed anyway.
+	syncCtx, endSync := context.WithTimeout(ctx, 10*time.Second)
+	if err := a.parts.Firewall.Sync(syncCtx); err != nil && ctx.Err() == nil {
+		a.health.set(healthFirewall, fmt.Errorf("not in force yet: %w", err))
+	}
+	endSync()
+
+	var failure error
+	if err := a.source.apply(ctx, jails); err != nil {
+		failure = fmt.Errorf("follow the logs: %w", err)
+	} else {
+		close(a.running)
+		if a.parts.Ready != nil {
+			a.parts.Ready()
+		}
+		select {
+		case <-ctx.Done():
+		case <-a.stop:
+		case err := <-fwEnded:
+			fwEnded <- err
+			failure = fmt.Errorf("the firewall has ended: %w", cmpErr(err))
+		}
+	}
+
+	cancel()
+	a.source.wait()
+	close(endEngine)
+	<-a.engine.ended
+	endFirewall()
+	if err := <-fwEnded; err != nil && failure == nil && !errors.Is(err, context.Canceled) {
+		failure = fmt.Errorf("the firewall has ended: %w", err)
+	}
+	keep := a.keep.Load() || failure != nil
+	if err := a.parts.Firewall.Close(keep); err != nil {
+		failure = errors.Join(failure, fmt.Errorf("give the firewall up: %w", err))
+	}
+	return failure
+}
+
+func cmpErr(err error) error {
+	if err == nil {
+		return errors.New("without saying why")
+	}
+	return err
+}
+
+// restore takes the bans, tallies and positions of the last run from the store, and wishes the
+// firewall what follows. Nothing runs yet, so the engine's state is free to touch.
+func (a *Agent) restore(ctx context.Context) error {
+	snapshot, err := a.parts.Store.Load()
+	if err != nil {
+		return fmt.Errorf("load the database: %w", err)
+	}
+	e := a.engine
+	for _, p := range snapshot.Positions {
+		e.positions[placeKey{p.Jail, p.Path}] = p
+	}
+	a.source.mu.Lock()
+	a.source.jails = a.options.Jails
+	a.source.prepare()
+	a.source.mu.Unlock()
+	for _, j := range a.options.Jails {
+		e.book.SetJail(j.Policy)
+	}
+	e.owners = owners(a.options.Jails)
+	a.parts.Firewall.SetScopes(scopes(a.options.Jails))
+
+	// Whom a jail ignores now it does not ban again.
+	snapshot.Bans = slices.DeleteFunc(snapshot.Bans, func(b jail.Ban) bool {
+		g := a.source.ignorers[b.Jail]
+		if g == nil {
+			return false
+		}
+		by, ignored := g.listed(ctx, b.ID)
+		if ignored {
+			a.events.ignored(b.Jail, b.ID, by, b.Start)
+		}
+		return ignored
+	})
+	e.enforce(e.book.Restore(snapshot.Snapshot, time.Now()))
+	return nil
+}
+
+func owners(jails []Jail) map[string][]string {
+	m := make(map[string][]string, len(jails))
+	for _, j := range jails {
+		for _, s := range j.Scopes {
+			m[j.Name()] = append(m[j.Name()], s.Owner)
+		}
+	}
+	return m
+}
+
+func scopes(jails []Jail) []firewall.Scope {
+	var all []firewall.Scope
+	for _, j := range jails {
+		all = append(all, j.Scopes...)
+	}
+	return all
+}
+
+// reload reads the configuration and brings what runs in line with it: jails that are gone end with
+// their bans, new ones start, others keep their bans, tallies and places. Nothing is touched before
+// the new configuration has been read and checked.
+func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	o, err := a.parts.Reload()
+	if err != nil {
+		return control.ReloadResult{Problems: []control.Problem{{Severity: "error", Message: err.Error()}}}, nil
+	}
+	a.mu.Lock()
+	old, run := a.options, a.ctx
+	for _, j := range old.Jails {
+		if slices.Contains(o.Broken, j.Name()) {
+			o.Jails = append(o.Jails, j)
+		}
+	}
+	a.options = o
+	a.mu.Unlock()
+	if run == nil {
+		return control.ReloadResult{}, errors.New("the daemon is still starting: try again in a moment")
+	}
+
+	gone := map[string]bool{}
+	for _, j := range old.Jails {
+		gone[j.Name()] = true
+	}
+	for _, j := range o.Jails {
+		delete(gone, j.Name())
+	}
+	err = a.engine.do(ctx, func() {
+		now := time.Now()
+		var decisions []jail.Decision
+		for name := range gone {
+			decisions = append(decisions, a.engine.book.RemoveJail(name, now)...)
+		}
+		a.engine.enforce(decisions)
+		for _, j := range o.Jails {
+			a.engine.book.SetJail(j.Policy)
+		}
+		a.parts.Firewall.SetScopes(scopes(o.Jails))
+		a.engine.setOwners(owners(o.Jails))
+		decisions = nil
+		for _, j := range o.Jails {
+			decisions = append(decisions, a.engine.book.Revive(j.Name(), now)...)
+		}
+		a.engine.enforce(decisions)
+	})
+	if err != nil {
+		return control.ReloadResult{}, err
+	}
+	if err := a.source.apply(run, o.Jails); err != nil {
+		return control.ReloadResult{}, fmt.Errorf("follow the logs: %w", err)
+	}
+	result := control.ReloadResult{Applied: true, Problems: o.Problems}
+	for _, j := range o.Jails {
+		result.Jails = append(result.Jails, j.Name())
+	}
+	slices.Sort(result.Jails)
+	return result, nil
+}
+
+// Stop begins the end of Run and returns at once. With keep, the firewall keeps its bans.
+func (a *Agent) Stop(_ context.Context, keep bool) error {
+	a.stopped.Do(func() {
+		a.keep.Store(keep)
+		close(a.stop)
+	})
+	return nil
+}
+
+var _ Store = (*store.DB)(nil)

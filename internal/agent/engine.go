@@ -1,0 +1,370 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/source"
+	"github.com/palisade-agent/palisade/internal/store"
+)
+
+const (
+	inboxSize = 64 // messages; a full inbox makes the intakes wait
+	drainMax  = 256
+
+	// A commit happens at the latest this long after the first decision that it holds, or sooner
+	// when so many are waiting; positions that moved over lines without failures can wait longer,
+	// since reading such lines again changes nothing.
+	commitDelay      = 200 * time.Millisecond
+	commitMany       = 1024
+	commitQuietDelay = 5 * time.Second
+
+	// After a failed commit the next try waits, twice as long each time.
+	retryMin = time.Second
+	retryMax = 30 * time.Second
+
+	purgeInterval = time.Hour // as fail2ban purges its database
+)
+
+var errEngineEnded = errors.New("the daemon is stopping")
+
+// placeKey names what a position belongs to: a jail has its own place in every file it watches.
+type placeKey struct{ jail, path string }
+
+// observed is what an intake found in one block of a file.
+type observed struct {
+	failures []observedFailure
+	// position is where the block ends; jails lists who has read up to there.
+	position source.Position
+	jails    []string
+}
+
+type observedFailure struct {
+	jail string
+	jail.Failure
+}
+
+// engine owns who is banned and how far the logs are read. One goroutine, run, is the only one that
+// touches the fields under "owned by run"; everybody else sends it a message.
+type engine struct {
+	store    Store
+	firewall Firewall
+	events   *events
+	health   *health
+	log      *slog.Logger
+
+	inbox chan any      // observed, func(*engine): in order of arrival
+	ended chan struct{} // closed when run has returned
+
+	// owned by run
+	book      *jail.Book
+	positions map[placeKey]store.Position
+	moved     map[placeKey]struct{} // positions not handed to a commit yet
+	owners    map[string][]string   // jail -> its scopes' owners in the firewall
+	staged    int                   // decisions and failures since the last commit began
+	waiting   []chan error          // told when what they staged is durable
+	inFlight  *store.Batch          // being committed, with those who wait for it
+	inFlightW []chan error
+	retry     time.Duration
+	lastPurge time.Time
+}
+
+func newEngine(book *jail.Book, s Store, fw Firewall, ev *events, h *health, log *slog.Logger) *engine {
+	return &engine{
+		store: s, firewall: fw, events: ev, health: h, log: log,
+		inbox: make(chan any, inboxSize), ended: make(chan struct{}),
+		book: book, positions: map[placeKey]store.Position{}, moved: map[placeKey]struct{}{},
+		owners: map[string][]string{},
+	}
+}
+
+// send hands a message over; it waits while the inbox is full, which is what slows the sources down.
+func (e *engine) send(ctx context.Context, m any) error {
+	select {
+	case e.inbox <- m:
+		return nil
+	case <-e.ended:
+		return errEngineEnded
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// do runs f in the engine's goroutine and waits for it to end. f may use everything that run owns.
+func (e *engine) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	if err := e.send(ctx, func() { f(); close(done) }); err != nil {
+		return err
+	}
+	select {
+	case <-done:
+		return nil
+	case <-e.ended:
+		return errEngineEnded
+	}
+}
+
+// durable asks, in the engine's goroutine, to be told when all that is staged now has been committed.
+// The channel gets one value: nil, or why the first try failed (it will be tried again).
+func (e *engine) durable() <-chan error {
+	c := make(chan error, 1)
+	e.waiting = append(e.waiting, c)
+	e.staged++
+	return c
+}
+
+// run is the engine's loop. It ends when stop is closed, after everything in the inbox has been
+// handled and committed: whoever closes stop has made sure that nobody sends any more.
+func (e *engine) run(stop <-chan struct{}) {
+	defer close(e.ended)
+	batches, results := make(chan store.Batch), make(chan error, 1)
+	committed := make(chan struct{})
+	go func() {
+		defer close(committed)
+		for b := range batches {
+			results <- e.store.Commit(b)
+		}
+	}()
+	defer func() { close(batches); <-committed }()
+
+	commit, expiry := time.NewTimer(commitQuietDelay), time.NewTimer(0)
+	defer commit.Stop()
+	defer expiry.Stop()
+	var commitAt time.Time // when commit fires; zero: nothing to commit
+	e.lastPurge = time.Now()
+
+	for {
+		select {
+		case m := <-e.inbox:
+			e.drain(m)
+		case <-expiry.C:
+			e.expire()
+		case <-commit.C:
+			commitAt = time.Time{}
+			if e.inFlight == nil && e.dirty() {
+				batches <- e.begin()
+			}
+		case err := <-results:
+			e.finish(err)
+		case <-stop:
+			e.drainAll()
+			e.lastCommit(batches, results)
+			return
+		}
+		e.armExpiry(expiry)
+		commitAt = e.armCommit(commit, commitAt)
+	}
+}
+
+// drain handles a message and up to drainMax more that wait, so that what they decide goes to the
+// firewall and the store together.
+func (e *engine) drain(m any) {
+	var decisions []jail.Decision
+	for range drainMax {
+		decisions = append(decisions, e.handle(m)...)
+		select {
+		case m = <-e.inbox:
+			continue
+		default:
+		}
+		break
+	}
+	e.enforce(decisions)
+}
+
+func (e *engine) drainAll() {
+	for {
+		select {
+		case m := <-e.inbox:
+			e.enforce(e.handle(m))
+		default:
+			return
+		}
+	}
+}
+
+func (e *engine) handle(m any) []jail.Decision {
+	switch m := m.(type) {
+	case observed:
+		return e.observe(m)
+	case func():
+		m()
+	}
+	return nil
+}
+
+func (e *engine) observe(o observed) []jail.Decision {
+	var decisions []jail.Decision
+	for _, f := range o.failures {
+		decisions = append(decisions, e.book.Observe(f.jail, f.Failure, time.Now())...)
+	}
+	e.staged += len(o.failures)
+	for _, name := range o.jails {
+		key := placeKey{name, o.position.Path}
+		e.positions[key] = store.Position{Jail: name, Position: o.position}
+		e.moved[key] = struct{}{}
+	}
+	return decisions
+}
+
+// enforce gives decisions to the firewall and to those who watch. It never waits.
+func (e *engine) enforce(decisions []jail.Decision) {
+	if len(decisions) == 0 {
+		return
+	}
+	e.staged += len(decisions)
+	var wishes []firewall.Wish
+	for _, d := range decisions {
+		wishes = append(wishes, e.wishes(d)...)
+	}
+	if len(wishes) > 0 {
+		e.firewall.Submit(wishes)
+	}
+	e.events.publish(decisions)
+}
+
+// wishes says what a decision means for the firewall.
+func (e *engine) wishes(d jail.Decision) []firewall.Wish {
+	if !d.ID.IsAddr() {
+		return nil
+	}
+	wish := firewall.Wish{Prefix: d.ID.Prefix()}
+	switch d.Kind {
+	case jail.BanStart, jail.Prolong, jail.Restore:
+		if end, permanent := d.Ban.End(); !permanent {
+			wish.Until = end
+		}
+	case jail.Unban:
+		wish.Release = true
+	default:
+		return nil
+	}
+	owners := e.owners[d.Jail]
+	wishes := make([]firewall.Wish, len(owners))
+	for i, owner := range owners {
+		wishes[i] = wish
+		wishes[i].Owner = owner
+	}
+	return wishes
+}
+
+func (e *engine) expire() {
+	now := time.Now()
+	e.enforce(e.book.Expire(now)) // a slice of what is due; NextExpiry calls again for the rest
+	if now.Sub(e.lastPurge) >= purgeInterval && !e.book.Purge(now) {
+		e.lastPurge = now
+	}
+	e.staged++
+}
+
+func (e *engine) armExpiry(t *time.Timer) {
+	wait := purgeInterval
+	if next, ok := e.book.NextExpiry(); ok {
+		wait = min(max(time.Until(next), 0), purgeInterval)
+	}
+	t.Reset(wait)
+}
+
+func (e *engine) dirty() bool { return e.staged > 0 || len(e.moved) > 0 }
+
+// armCommit sets the timer for the next commit, if one is due earlier than at.
+func (e *engine) armCommit(t *time.Timer, at time.Time) time.Time {
+	if e.inFlight != nil || !e.dirty() {
+		return at
+	}
+	delay := commitQuietDelay
+	switch {
+	case e.retry > 0:
+		delay = e.retry
+	case e.staged >= commitMany:
+		delay = 0
+	case e.staged > 0:
+		delay = commitDelay
+	}
+	if due := time.Now().Add(delay); at.IsZero() || due.Before(at) {
+		t.Reset(delay)
+		return due
+	}
+	return at
+}
+
+// begin takes what is staged into a batch. Until finish, it is in flight and nothing else commits.
+func (e *engine) begin() store.Batch {
+	b := store.Batch{Changes: e.book.TakeChanges()}
+	for key := range e.moved {
+		b.Positions = append(b.Positions, e.positions[key])
+	}
+	clear(e.moved)
+	e.inFlight, e.inFlightW = &b, e.waiting
+	e.staged, e.waiting = 0, nil
+	return b
+}
+
+// finish takes note of how the commit in flight ended. What could not be written is staged again;
+// newer state of the same things wins.
+func (e *engine) finish(err error) {
+	b, waiting := e.inFlight, e.inFlightW
+	e.inFlight, e.inFlightW = nil, nil
+	for _, w := range waiting {
+		w <- err
+	}
+	e.health.set(healthStore, err)
+	if err == nil {
+		e.retry = 0
+		return
+	}
+	e.retry = min(max(2*e.retry, retryMin), retryMax)
+	e.book.Return(b.Changes)
+	e.staged++
+	for _, p := range b.Positions {
+		e.moved[placeKey{p.Jail, p.Path}] = struct{}{}
+	}
+}
+
+// lastCommit writes what is left when the engine ends. One more try is all it gets: what stays
+// unwritten is read from the logs again.
+func (e *engine) lastCommit(batches chan<- store.Batch, results <-chan error) {
+	if e.inFlight != nil {
+		e.finish(<-results)
+	}
+	if e.dirty() {
+		batches <- e.begin()
+		err := <-results
+		e.finish(err)
+		if err != nil {
+			e.log.Error("could not save everything before the end; the log lines since the last save will be read again", "err", err)
+		}
+	}
+	for _, w := range e.waiting {
+		w <- errEngineEnded
+	}
+}
+
+// setOwners tells the engine under which owners a jail's bans stand in the firewall, and wishes the
+// bans that exist for owners that are new.
+func (e *engine) setOwners(owners map[string][]string) {
+	old := e.owners
+	e.owners = maps.Clone(owners)
+	var wishes []firewall.Wish
+	for name := range owners {
+		known := map[string]bool{}
+		for _, o := range old[name] {
+			known[o] = true
+		}
+		for _, ban := range e.book.Status(name).Banned {
+			for _, w := range e.wishes(jail.Decision{Kind: jail.Restore, Key: ban.Key, Ban: ban}) {
+				if !known[w.Owner] {
+					wishes = append(wishes, w)
+				}
+			}
+		}
+	}
+	if len(wishes) > 0 {
+		e.firewall.Submit(wishes)
+	}
+}

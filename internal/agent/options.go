@@ -1,0 +1,99 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/text/encoding"
+
+	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/store"
+)
+
+// Options is a configuration that has been read, checked and turned into values. A jail with a
+// problem is not in it; the problem is.
+type Options struct {
+	Jails    []Jail
+	Problems []control.Problem // what is wrong with the configuration; shown until the next reload
+
+	// Broken names jails that are enabled but cannot run as written. At a start they do not run; at a
+	// reload one that runs already goes on as it was.
+	Broken []string
+}
+
+// Jail is one jail, ready to run.
+type Jail struct {
+	Policy jail.Policy
+
+	// Filter says what a line means. FilterID is equal for filters made from equal options: a reload
+	// that leaves it alone keeps the filter's memory and the readers of its files.
+	Filter   *filter.Filter
+	FilterID string
+
+	Files    []Files
+	Poll     bool              // look at files by polling, not by inotify
+	Encoding encoding.Encoding // of the files; nil is UTF-8
+
+	UseDNS filter.UseDNS
+	Ignore Ignore
+
+	// Scopes are what a ban of this jail closes, one entry per firewall action that is taken over.
+	// Each has an owner of its own. Without any, bans are counted and kept but nothing enforces them.
+	Scopes  []firewall.Scope
+	Actions []control.Action // for status: what the configuration asks for and who does it
+}
+
+// Name is the jail's name.
+func (j Jail) Name() string { return j.Policy.Jail }
+
+// Files is one entry of logpath.
+type Files struct {
+	Pattern string // a path, or a pattern with *, ? and [...]; it gains files while we run
+	Tail    bool   // a file met for the first time is read from its end
+}
+
+// Ignore is what a jail never bans.
+type Ignore struct {
+	Entries []string     // addresses, networks, host names, raw IDs, file:PATH
+	Self    bool         // the machine's own addresses
+	Command string       // a shell command; exit status 0 means ignore
+	Cache   *IgnoreCache // remembers decisions; nil remembers none
+}
+
+// IgnoreCache bounds how long and how many ignore decisions are remembered.
+type IgnoreCache struct {
+	Key      string        // a text with tags, as "<ip>"; equal results share a decision
+	MaxCount int           // decisions
+	MaxTime  time.Duration // age of a decision
+}
+
+// Store keeps what must outlive the process. Implemented by store.DB.
+type Store interface {
+	// Load reads everything. It is called once, before the first Commit.
+	Load() (store.Snapshot, error)
+	// Commit writes the batch in one transaction: all of it is durable when Commit returns nil, and
+	// none of it is visible after an error. It may block for as long as the disk does.
+	Commit(store.Batch) error
+}
+
+// Firewall brings the kernel's sets in line with what is wished. Implemented by firewall.Keeper.
+type Firewall interface {
+	// Run works until ctx ends. An error means that nothing is enforced any more.
+	Run(ctx context.Context) error
+	// SetScopes replaces all scopes; wishes of owners that are gone are dropped with them. It does not block.
+	SetScopes(scopes []firewall.Scope)
+	// Submit hands over wishes; the newest per owner and prefix counts. It does not block.
+	Submit(wishes []firewall.Wish)
+	// Sync waits until the kernel has acknowledged all that was submitted before.
+	Sync(ctx context.Context) error
+	// Status tells how the firewall stands.
+	Status() firewall.Status
+	// Contents lists what the kernel holds, at most limit elements.
+	Contents(ctx context.Context, limit int) ([]firewall.Element, error)
+	// Close gives the firewall up after Run has ended: it stays as it is if keep is set, and is
+	// cleared otherwise.
+	Close(keep bool) error
+}

@@ -1,0 +1,114 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// fail2ban keeps DNS answers, good and bad, for five minutes, and a thousand of them.
+const (
+	dnsCacheTime  = 5 * time.Minute
+	dnsCacheSize  = 1000
+	dnsTimeout    = 5 * time.Second
+	ownRefresh    = 5 * time.Minute
+	dnsMaxAnswers = 64 // a name with more addresses than this is somebody's attack or mistake
+)
+
+// Resolver looks up host names. It is safe for concurrent use, bounded in memory, and asks for a
+// name at most once in five minutes.
+type Resolver struct {
+	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+
+	mu    sync.Mutex // guards the fields below
+	cache map[string]answer
+	own   []netip.Addr
+	ownAt time.Time
+}
+
+type answer struct {
+	addrs []netip.Addr
+	err   error
+	at    time.Time
+}
+
+// NewResolver makes a resolver that asks the system's.
+func NewResolver() *Resolver {
+	return &Resolver{
+		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		},
+		cache: map[string]answer{},
+	}
+}
+
+// Lookup gives the addresses of a host name, IPv4-mapped ones unmapped. A name that has none is an
+// error; errors are remembered like answers.
+func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error) {
+	r.mu.Lock()
+	a, ok := r.cache[host]
+	r.mu.Unlock()
+	if ok && time.Since(a.at) < dnsCacheTime {
+		return a.addrs, a.err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
+	defer cancel()
+	addrs, err := r.lookup(ctx, host)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil, ctx.Err() // we are ending: this says nothing about the name
+	}
+	if len(addrs) > dnsMaxAnswers {
+		addrs = addrs[:dnsMaxAnswers]
+	}
+	for i, x := range addrs {
+		addrs[i] = x.Unmap().WithZone("")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.cache) >= dnsCacheSize {
+		r.evict()
+	}
+	r.cache[host] = answer{addrs, err, time.Now()}
+	return addrs, err
+}
+
+// evict drops what is too old to serve, and if that is nothing, the oldest answer. Called with mu held.
+func (r *Resolver) evict() {
+	oldest, oldestAt := "", time.Time{}
+	for host, a := range r.cache {
+		if time.Since(a.at) >= dnsCacheTime {
+			delete(r.cache, host)
+		} else if oldest == "" || a.at.Before(oldestAt) {
+			oldest, oldestAt = host, a.at
+		}
+	}
+	if len(r.cache) >= dnsCacheSize {
+		delete(r.cache, oldest)
+	}
+}
+
+// Own gives the machine's own addresses, those of its interfaces, looked up again every five
+// minutes. If they cannot be read the last ones stand.
+func (r *Resolver) Own() []netip.Addr {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ownAt.IsZero() && time.Since(r.ownAt) < ownRefresh {
+		return r.own
+	}
+	r.ownAt = time.Now()
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		return r.own
+	}
+	var own []netip.Addr
+	for _, n := range nets {
+		if p, err := netip.ParsePrefix(n.String()); err == nil {
+			own = append(own, p.Addr().Unmap().WithZone(""))
+		}
+	}
+	r.own = own
+	return own
+}
