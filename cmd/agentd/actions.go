@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -24,7 +23,7 @@ func (b *builder) actions(j *agent.Jail) {
 	}
 	for i := range b.c.Actions {
 		a := &b.c.Actions[i]
-		scope, ok, err := scopeOf(b.c.Name, i, a)
+		scope, ok, err := scopeOf(b.c.Name, a)
 		switch {
 		case err != nil:
 			b.problems = append(b.problems, a.Origin.Problem(config.Error, b.c.Name, fmt.Sprintf("action %s: %v", a.Name, err), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
@@ -41,26 +40,22 @@ func (b *builder) actions(j *agent.Jail) {
 
 // describe tells people what a scope closes.
 func describe(s firewall.Scope) string {
-	if s.AllPorts {
-		return fmt.Sprintf("%v, all ports", s.Verdict)
-	}
 	var protocols, ports []string
 	for _, p := range s.Protocols {
 		protocols = append(protocols, string(p))
 	}
 	for _, p := range s.Ports {
-		if p.First == p.Last {
-			ports = append(ports, fmt.Sprint(p.First))
-		} else {
-			ports = append(ports, fmt.Sprintf("%d-%d", p.First, p.Last))
-		}
+		ports = append(ports, p.String())
+	}
+	if s.AllPorts {
+		ports = []string{"all ports"}
 	}
 	return fmt.Sprintf("%v, %s %s", s.Verdict, strings.Join(protocols, "+"), strings.Join(ports, ","))
 }
 
 // scopeOf turns a stock firewall action into what it closes. It reports false for an action that is
 // none, or that does not keep anybody out.
-func scopeOf(jailName string, n int, a *config.Action) (s firewall.Scope, ok bool, err error) {
+func scopeOf(jailName string, a *config.Action) (s firewall.Scope, ok bool, err error) {
 	family, isFirewall := firewallFamily(a.File)
 	if a.Python || !isFirewall {
 		return s, false, nil
@@ -72,10 +67,7 @@ func scopeOf(jailName string, n int, a *config.Action) (s firewall.Scope, ok boo
 		return otherwise
 	}
 	block := strings.ToLower(get("blocktype", "reject"))
-	s.Owner = "jail:" + jailName
-	if n > 0 {
-		s.Owner = fmt.Sprintf("jail:%s/%d", jailName, n+1)
-	}
+	s.Owner = agent.Owner(jailName)
 	switch {
 	case strings.HasPrefix(block, "drop"):
 		s.Verdict = firewall.Drop
@@ -85,7 +77,7 @@ func scopeOf(jailName string, n int, a *config.Action) (s firewall.Scope, ok boo
 		// RETURN and the like open the door instead of closing it: somebody's own construction.
 		return s, false, nil
 	}
-	s.Protocols, err = protocols(get("protocol", "tcp"))
+	s.Protocols, err = firewall.ParseProtocols(get("protocol", "tcp"))
 	if err != nil {
 		return s, true, err
 	}
@@ -94,14 +86,8 @@ func scopeOf(jailName string, n int, a *config.Action) (s firewall.Scope, ok boo
 		kind = kindByName(family, a.File)
 	}
 	if kind == "allports" {
-		s.AllPorts = len(s.Protocols) == 0
-		if !s.AllPorts {
-			s.Ports = []firewall.PortRange{{First: 0, Last: 65535}}
-		}
+		s.AllPorts = true
 		return s, true, nil
-	}
-	if len(s.Protocols) == 0 {
-		s.Protocols = []firewall.Protocol{"tcp", "udp"}
 	}
 	s.Ports, err = firewall.ParsePorts(get("port", "ssh"), func(name, protocol string) (uint16, bool) {
 		port, err := net.LookupPort(protocol, name)
@@ -132,23 +118,4 @@ func kindByName(tool, file string) string {
 		return "oneport"
 	}
 	return "multiport"
-}
-
-// protocols reads a protocol parameter; none means all.
-func protocols(text string) ([]firewall.Protocol, error) {
-	var list []firewall.Protocol
-	for p := range strings.FieldsFuncSeq(strings.ToLower(text), func(r rune) bool { return r == ',' || r == ' ' }) {
-		switch p {
-		case "all", "any", "ip":
-			return nil, nil
-		case "tcp", "udp", "sctp", "dccp", "udplite", "icmp", "icmpv6", "esp", "ah":
-			list = append(list, firewall.Protocol(p))
-		default:
-			return nil, fmt.Errorf("unknown protocol %q", p)
-		}
-	}
-	if len(list) == 0 {
-		return nil, errors.New("no protocol")
-	}
-	return list, nil
 }

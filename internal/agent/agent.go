@@ -161,7 +161,6 @@ func (a *Agent) restore(ctx context.Context) error {
 	for _, j := range a.options.Jails {
 		e.book.SetJail(j.Policy)
 	}
-	e.owners = owners(a.options.Jails)
 	a.parts.Firewall.SetScopes(scopes(a.options.Jails))
 
 	// Whom a jail ignores now it does not ban again.
@@ -178,16 +177,6 @@ func (a *Agent) restore(ctx context.Context) error {
 	})
 	e.enforce(e.book.Restore(snapshot.Snapshot, time.Now()))
 	return nil
-}
-
-func owners(jails []Jail) map[string][]string {
-	m := make(map[string][]string, len(jails))
-	for _, j := range jails {
-		for _, s := range j.Scopes {
-			m[j.Name()] = append(m[j.Name()], s.Owner)
-		}
-	}
-	return m
 }
 
 func scopes(jails []Jail) []firewall.Scope {
@@ -239,12 +228,12 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 			a.engine.book.SetJail(j.Policy)
 		}
 		a.parts.Firewall.SetScopes(scopes(o.Jails))
-		a.engine.setOwners(owners(o.Jails))
 		decisions = nil
 		for _, j := range o.Jails {
 			decisions = append(decisions, a.engine.book.Revive(j.Name(), now)...)
 		}
 		a.engine.enforce(decisions)
+		a.engine.wishAgain()
 	})
 	if err != nil {
 		return control.ReloadResult{}, err

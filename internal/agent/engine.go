@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
@@ -65,7 +64,6 @@ type engine struct {
 	book      *jail.Book
 	positions map[placeKey]store.Position
 	moved     map[placeKey]struct{} // positions not handed to a commit yet
-	owners    map[string][]string   // jail -> its scopes' owners in the firewall
 	staged    int                   // decisions and failures since the last commit began
 	waiting   []chan error          // told when what they staged is durable
 	inFlight  *store.Batch          // being committed, with those who wait for it
@@ -79,7 +77,6 @@ func newEngine(book *jail.Book, s Store, fw Firewall, ev *events, h *health, log
 		store: s, firewall: fw, events: ev, health: h, log: log,
 		inbox: make(chan any, inboxSize), ended: make(chan struct{}),
 		book: book, positions: map[placeKey]store.Position{}, moved: map[placeKey]struct{}{},
-		owners: map[string][]string{},
 	}
 }
 
@@ -147,7 +144,7 @@ func (e *engine) run(stop <-chan struct{}) {
 		case <-commit.C:
 			commitAt = time.Time{}
 			if e.inFlight == nil && e.dirty() {
-				batches <- e.begin()
+				e.begin(batches)
 			}
 		case err := <-results:
 			e.finish(err)
@@ -166,7 +163,15 @@ func (e *engine) run(stop <-chan struct{}) {
 func (e *engine) drain(m any) {
 	var decisions []jail.Decision
 	for range drainMax {
-		decisions = append(decisions, e.handle(m)...)
+		switch m := m.(type) {
+		case observed:
+			decisions = append(decisions, e.observe(m)...)
+		case func():
+			// It may decide, too, and must not overtake what was decided before.
+			e.enforce(decisions)
+			decisions = nil
+			m()
+		}
 		select {
 		case m = <-e.inbox:
 			continue
@@ -177,25 +182,16 @@ func (e *engine) drain(m any) {
 	e.enforce(decisions)
 }
 
+// drainAll handles everything that waits.
 func (e *engine) drainAll() {
 	for {
 		select {
 		case m := <-e.inbox:
-			e.enforce(e.handle(m))
+			e.drain(m)
 		default:
 			return
 		}
 	}
-}
-
-func (e *engine) handle(m any) []jail.Decision {
-	switch m := m.(type) {
-	case observed:
-		return e.observe(m)
-	case func():
-		m()
-	}
-	return nil
 }
 
 func (e *engine) observe(o observed) []jail.Decision {
@@ -220,7 +216,9 @@ func (e *engine) enforce(decisions []jail.Decision) {
 	e.staged += len(decisions)
 	var wishes []firewall.Wish
 	for _, d := range decisions {
-		wishes = append(wishes, e.wishes(d)...)
+		if w, ok := wish(d); ok {
+			wishes = append(wishes, w)
+		}
 	}
 	if len(wishes) > 0 {
 		e.firewall.Submit(wishes)
@@ -228,29 +226,24 @@ func (e *engine) enforce(decisions []jail.Decision) {
 	e.events.publish(decisions)
 }
 
-// wishes says what a decision means for the firewall.
-func (e *engine) wishes(d jail.Decision) []firewall.Wish {
-	if !d.ID.IsAddr() {
-		return nil
+// wish says what a decision means for the firewall, if anything.
+func wish(d jail.Decision) (w firewall.Wish, ok bool) {
+	if !d.ID.IsAddr() || d.ID.Prefix().Bits() == 0 { // a whole family is never shut out
+		return w, false
 	}
-	wish := firewall.Wish{Prefix: d.ID.Prefix()}
+	w = firewall.Wish{Owner: Owner(d.Jail), Prefix: d.ID.Prefix()}
 	switch d.Kind {
 	case jail.BanStart, jail.Prolong, jail.Restore:
 		if end, permanent := d.Ban.End(); !permanent {
-			wish.Until = end
+			w.Until = end
 		}
+		return w, true
 	case jail.Unban:
-		wish.Release = true
+		w.Release = true
+		return w, true
 	default:
-		return nil
+		return w, false
 	}
-	owners := e.owners[d.Jail]
-	wishes := make([]firewall.Wish, len(owners))
-	for i, owner := range owners {
-		wishes[i] = wish
-		wishes[i].Owner = owner
-	}
-	return wishes
 }
 
 func (e *engine) expire() {
@@ -293,8 +286,9 @@ func (e *engine) armCommit(t *time.Timer, at time.Time) time.Time {
 	return at
 }
 
-// begin takes what is staged into a batch. Until finish, it is in flight and nothing else commits.
-func (e *engine) begin() store.Batch {
+// begin gives what is staged to the committer. Until finish, it is in flight and nothing else commits.
+// It reports false if there was nothing to write after all; who waits has been told then.
+func (e *engine) begin(batches chan<- store.Batch) bool {
 	b := store.Batch{Changes: e.book.TakeChanges()}
 	for key := range e.moved {
 		b.Positions = append(b.Positions, e.positions[key])
@@ -302,7 +296,12 @@ func (e *engine) begin() store.Batch {
 	clear(e.moved)
 	e.inFlight, e.inFlightW = &b, e.waiting
 	e.staged, e.waiting = 0, nil
-	return b
+	if b.Changes.Empty() && len(b.Positions) == 0 {
+		e.finish(nil)
+		return false
+	}
+	batches <- b
+	return true
 }
 
 // finish takes note of how the commit in flight ended. What could not be written is staged again;
@@ -332,8 +331,7 @@ func (e *engine) lastCommit(batches chan<- store.Batch, results <-chan error) {
 	if e.inFlight != nil {
 		e.finish(<-results)
 	}
-	if e.dirty() {
-		batches <- e.begin()
+	if e.dirty() && e.begin(batches) {
 		err := <-results
 		e.finish(err)
 		if err != nil {
@@ -345,22 +343,14 @@ func (e *engine) lastCommit(batches chan<- store.Batch, results <-chan error) {
 	}
 }
 
-// setOwners tells the engine under which owners a jail's bans stand in the firewall, and wishes the
-// bans that exist for owners that are new.
-func (e *engine) setOwners(owners map[string][]string) {
-	old := e.owners
-	e.owners = maps.Clone(owners)
+// wishAgain repeats the wishes for all bans, for scopes that may be new. What the firewall holds
+// already changes nothing.
+func (e *engine) wishAgain() {
 	var wishes []firewall.Wish
-	for name := range owners {
-		known := map[string]bool{}
-		for _, o := range old[name] {
-			known[o] = true
-		}
-		for _, ban := range e.book.Status(name).Banned {
-			for _, w := range e.wishes(jail.Decision{Kind: jail.Restore, Key: ban.Key, Ban: ban}) {
-				if !known[w.Owner] {
-					wishes = append(wishes, w)
-				}
+	for _, name := range e.book.Jails() {
+		for _, b := range e.book.Status(name).Banned {
+			if w, ok := wish(jail.Decision{Kind: jail.Restore, Key: b.Key, Ban: b}); ok {
+				wishes = append(wishes, w)
 			}
 		}
 	}

@@ -16,7 +16,7 @@ const eventBuffer = 1024
 // events tells listeners what was decided. Nobody waits for a listener: one that is too slow loses
 // events and is told how many. It is safe for concurrent use.
 type events struct {
-	record func(jail.Decision)                                       // the log; may be nil
+	record func(jail.Decision)                                        // the log; may be nil
 	ignore func(jailName string, id ident.ID, by string, t time.Time) // the log; may be nil
 
 	mu        sync.Mutex // guards the field below

@@ -40,14 +40,17 @@ type Jail struct {
 	UseDNS filter.UseDNS
 	Ignore Ignore
 
-	// Scopes are what a ban of this jail closes, one entry per firewall action that is taken over.
-	// Each has an owner of its own. Without any, bans are counted and kept but nothing enforces them.
+	// Scopes are what a ban of this jail closes, one entry per firewall action that is taken over, all
+	// with the jail's Owner. Without any, bans are counted and kept but nothing enforces them.
 	Scopes  []firewall.Scope
 	Actions []control.Action // for status: what the configuration asks for and who does it
 }
 
 // Name is the jail's name.
 func (j Jail) Name() string { return j.Policy.Jail }
+
+// Owner is the name that the bans of a jail have in the firewall.
+func Owner(jailName string) string { return "jail:" + jailName }
 
 // Files is one entry of logpath.
 type Files struct {
@@ -83,7 +86,8 @@ type Store interface {
 type Firewall interface {
 	// Run works until ctx ends. An error means that nothing is enforced any more.
 	Run(ctx context.Context) error
-	// SetScopes replaces all scopes; wishes of owners that are gone are dropped with them. It does not block.
+	// SetScopes replaces all scopes; what an owner has wished holds in its new ones. The wishes of an
+	// owner without a scope enforce nothing. It does not block.
 	SetScopes(scopes []firewall.Scope)
 	// Submit hands over wishes; the newest per owner and prefix counts. It does not block.
 	Submit(wishes []firewall.Wish)
