@@ -1,0 +1,98 @@
+package firewall
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// mailbox takes wishes and scopes in without ever waiting, and keeps the newest per owner and prefix.
+type mailbox struct {
+	notify chan struct{} // has a value when there is something new
+
+	mu     sync.Mutex // guards the fields below
+	mail   mail
+	owners map[string]bool // of the newest scopes
+}
+
+// mail is what has come since the last time the mailbox was emptied.
+type mail struct {
+	wishes map[wishKey]Wish
+	order  []wishKey // oldest first
+	gone   map[string]bool
+	scopes []Scope
+	fresh  bool // scopes are new
+}
+
+type wishKey struct {
+	owner  string
+	prefix netip.Prefix
+}
+
+func newMailbox() *mailbox {
+	return &mailbox{notify: make(chan struct{}, 1), owners: map[string]bool{}}
+}
+
+func (m *mailbox) wake() {
+	select {
+	case m.notify <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mailbox) submit(wishes []Wish) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range wishes {
+		k := wishKey{w.Owner, w.Prefix}
+		if m.mail.wishes == nil {
+			m.mail.wishes = map[wishKey]Wish{}
+		}
+		if _, known := m.mail.wishes[k]; !known {
+			m.mail.order = append(m.mail.order, k)
+		}
+		m.mail.wishes[k] = w
+	}
+	m.wake()
+}
+
+func (m *mailbox) setScopes(scopes []Scope) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	owners := make(map[string]bool, len(scopes))
+	for _, s := range scopes {
+		owners[s.Owner] = true
+	}
+	for name := range m.owners {
+		if owners[name] {
+			continue
+		}
+		// What it has wished is void, even if it should come back before anybody looks.
+		if m.mail.gone == nil {
+			m.mail.gone = map[string]bool{}
+		}
+		m.mail.gone[name] = true
+		m.mail.order = slices.DeleteFunc(m.mail.order, func(k wishKey) bool { return k.owner == name })
+		maps.DeleteFunc(m.mail.wishes, func(k wishKey, _ Wish) bool { return k.owner == name })
+	}
+	m.owners = owners
+	m.mail.scopes, m.mail.fresh = slices.Clone(scopes), true
+	m.wake()
+}
+
+// take empties the mailbox.
+func (m *mailbox) take() mail {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := m.mail
+	m.mail = mail{}
+	return out
+}
+
+// size counts the wishes that nobody has taken yet.
+func (m *mailbox) size() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mail.wishes)
+}
