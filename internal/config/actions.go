@@ -56,11 +56,11 @@ func (a *assembly) readAction(s Spec, at Origin) (*actionAssembly, error) {
 	written := s
 	s.Params = a.named(s)
 	d := &definition{
-		what: "action", options: actionOptions, set: set, spec: s, at: at, release: a.opts.Release,
+		pass: actionPass, options: actionOptions, set: set, spec: s, at: at, release: a.opts.Release,
 		tags: map[string]string{}, perFamily: map[string]bool{},
 	}
 	d.ev = &evaluator{set: set, vars: a.actionVars(s), doubt: a.doubt}
-	if err := d.evaluate(false); err != nil {
+	if err := d.evaluate(); err != nil {
 		return nil, err
 	}
 	name, _ := s.Param("actname")
@@ -92,7 +92,7 @@ func (a *assembly) named(s Spec) []Param {
 
 // actionVars are what an action's file can refer to: the jail's options, then the parameters.
 func (a *assembly) actionVars(s Spec) map[string]string {
-	vars := map[string]string{}
+	vars := map[string]string{"backend": defaultBackend, "filter": "", "action": ""}
 	for _, list := range [][]option{unsentOptions, filterOptions, jailOptions} {
 		for _, o := range list {
 			v, ok := a.values[o.name]

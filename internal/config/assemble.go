@@ -3,6 +3,8 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +32,9 @@ var jailOptions = []option{
 
 // filterFirst is how many of filterOptions a jail sends before its filter's own, and not after them.
 const filterFirst = 3
+
+// defaultBackend is what reads the logs where a jail does not say it.
+const defaultBackend = "auto"
 
 // unsentOptions are read, and mean something to whoever reads them, but are not sent.
 var unsentOptions = []option{
@@ -196,7 +201,7 @@ func (a *assembly) readFilter() error {
 		return err
 	}
 	if backend == "" {
-		backend = "auto"
+		backend = defaultBackend
 	}
 	a.backend, vars["backend"] = backend, backend
 	text, err := a.optional("filter")
@@ -221,65 +226,76 @@ func (a *assembly) readFilter() error {
 	if set.broken != nil {
 		return faultf(at, "correct "+placeOf(*set.broken), "the filter has an error: %s", set.broken.Error())
 	}
-	a.filter = &definition{
-		what: "filter", options: filterOptions, set: set, spec: a.spec, at: at, release: a.opts.Release,
-		tags: map[string]string{}, perFamily: map[string]bool{},
-	}
-	a.presetLogType(vars)
-	for _, p := range a.spec.Params {
-		vars[strings.ToLower(p.Name)] = p.Value
-	}
-	a.filter.ev = &evaluator{set: set, vars: vars, doubt: a.doubt}
-	if err := a.filter.evaluate(true); err != nil {
+	known, err := a.evaluateFilter(knownPass, set, at, vars)
+	if err != nil {
 		return err
 	}
-	a.sec = a.withKnown()
-	return nil
+	a.setKnown(known)
+	a.filter, err = a.evaluateFilter(filterPass, set, at, vars)
+	return err
+}
+
+// evaluateFilter reads the filter; vars are what it sees of the jail.
+func (a *assembly) evaluateFilter(p pass, set *fileSet, at Origin, vars map[string]string) (*definition, error) {
+	d := &definition{
+		pass: p, options: filterOptions, set: set, spec: a.spec, at: at, release: a.opts.Release,
+		tags: map[string]string{}, perFamily: map[string]bool{}, jailSets: a.jailSets,
+	}
+	d.ev = &evaluator{set: set, vars: maps.Clone(vars), doubt: a.doubt}
+	if logtype, ok := a.presetLogType(set); ok {
+		d.ev.vars["logtype"], d.tags["logtype"] = logtype, logtype
+	}
+	for _, p := range a.spec.Params {
+		d.ev.vars[strings.ToLower(p.Name)] = p.Value
+	}
+	return d, d.evaluate()
+}
+
+// jailSets reports whether the jail or its defaults set an option that filters have too.
+func (a *assembly) jailSets(name string) bool {
+	_, known := findOption(filterOptions, name)
+	_, set := a.ev.raw(a.sec.name, name)
+	return known && set
 }
 
 // presetLogType tells the filter which kind of lines it will see, unless the spec or the filter says so.
-func (a *assembly) presetLogType(vars map[string]string) {
+func (a *assembly) presetLogType(set *fileSet) (logtype string, ok bool) {
 	const key = "logtype"
 	if _, given := a.spec.Param(key); given {
-		return
+		return "", false
 	}
-	if sec := a.filter.set.byName[definitionSection]; sec != nil {
+	if sec := set.byName[definitionSection]; sec != nil {
 		if _, own := sec.byKey[key]; own {
-			return
+			return "", false
 		}
 	}
-	logtype := "file"
 	if isSystemd(a.backend) {
-		logtype = "journal"
+		return "journal", true
 	}
-	vars[key], a.filter.tags[key] = logtype, logtype
+	return "file", true
 }
 
 func isSystemd(backend string) bool { return strings.HasPrefix(backend, "systemd") }
 
-// withKnown is the jail's section with the filter's options in it as known/option. The section of
-// the file set is left alone: another jail may refer to it.
-func (a *assembly) withKnown() *section {
+// setKnown puts the filter's options into the jail's section as known/option. The section of the
+// file set is left alone: another jail may refer to it.
+func (a *assembly) setKnown(filter *definition) {
 	own := newSection(a.sec.name, a.sec.at)
 	own.taint = a.sec.taint
 	for _, key := range a.sec.keys {
 		own.set(key, a.sec.byKey[key])
 	}
-	for _, list := range [][]setting{a.filter.settings, a.filter.params} {
+	for _, list := range [][]setting{filter.settings, filter.params} {
 		for _, s := range list {
 			at := s.at
 			at.Value = ""
-			own.set("known/"+strings.ToLower(s.name), entry{value: s.value, at: at})
+			own.set("known/"+s.name, entry{value: s.value, at: at})
 		}
 	}
 	set := *a.jails
-	set.byName = make(map[string]*section, len(a.jails.byName))
-	for name, sec := range a.jails.byName {
-		set.byName[name] = sec
-	}
+	set.byName = maps.Clone(set.byName)
 	set.byName[own.name] = own
-	a.ev = &evaluator{set: &set, doubt: a.doubt}
-	return own
+	a.sec, a.ev = own, &evaluator{set: &set, doubt: a.doubt}
 }
 
 // readOptions evaluates all options of the jail.
@@ -326,13 +342,37 @@ func (a *assembly) collectFilter() {
 	if a.filter == nil {
 		return
 	}
-	for _, o := range filterOptions {
-		_, set := a.values[o.name]
-		s, ok := a.filter.result(o.name, set)
-		if !ok {
-			continue
-		}
-		s.at.Value = s.value
-		a.commands = append(a.commands, command{o.name, s.value, o.kind, s.at})
+	var own []command
+	for _, s := range a.filter.settings {
+		own = append(own, filterCommand(s))
+	}
+	for _, s := range a.filter.params {
+		own = append(own, filterCommand(s))
+	}
+	own = slices.DeleteFunc(own, func(c command) bool { return c.name == "" })
+	slices.SortStableFunc(own, func(x, y command) int { return filterRank(x.name) - filterRank(y.name) })
+	a.commands = append(a.commands, own...)
+}
+
+// filterCommand is a filter's setting on its way; without a name if it is none that is sent.
+func filterCommand(s setting) command {
+	o, known := findOption(filterOptions, s.name)
+	if !known {
+		return command{}
+	}
+	s.at.Value = s.value
+	return command{s.name, s.value, o.kind, s.at}
+}
+
+// filterRank orders a filter's options where they come from several sections: usedns first, then
+// what the regexes need to be read, then the rest.
+func filterRank(name string) int {
+	switch name {
+	case "usedns":
+		return 0
+	case "prefregex", "maxlines":
+		return 1
+	default:
+		return 2
 	}
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -75,15 +76,30 @@ type setting struct {
 	at    Origin
 }
 
+// pass says for what a definition is read. A filter is read twice, and the two differ in what its
+// options see of each other.
+type pass uint8
+
+const (
+	// knownPass reads a filter for what its jail calls known/option: options that fail2ban does not
+	// know by name see nothing of the jail and the parameters.
+	knownPass pass = iota
+	// filterPass reads a filter for what it does: all options see the parameters and [Init].
+	filterPass
+	// actionPass reads an action: options see the parameters, but not [Init].
+	actionPass
+)
+
 // definition is a filter or an action, read for one jail.
 type definition struct {
-	what     string // "filter" or "action"
+	pass     pass
 	options  []option
 	set      *fileSet
 	ev       *evaluator
 	spec     Spec
 	at       Origin // of the spec in the jail
 	release  Release
+	jailSets func(option string) bool // options that the jail takes into its own hands; nil for none
 	settings []setting // what [Definition] says
 	params   []setting // what the spec and [Init] say
 	tags     map[string]string
@@ -91,20 +107,22 @@ type definition struct {
 	perFamily map[string]bool
 }
 
-// evaluate reads all options and fills in their tags. all includes the options of [Definition] that
-// fail2ban does not know by name.
-func (d *definition) evaluate(all bool) error {
-	if err := d.readDefinition(all); err != nil {
+// evaluate reads all options and fills in their tags: of a filter also those that fail2ban does not
+// know by name.
+func (d *definition) evaluate() error {
+	inits, err := d.readInit()
+	if err != nil {
 		return err
 	}
-	if err := d.readParams(); err != nil {
+	if err := d.readDefinition(inits); err != nil {
 		return err
 	}
+	d.readParams(inits)
 	t := tagger{lookup: d.lookup}
 	for _, list := range [][]setting{d.settings, d.params} {
 		for i := range list {
 			s := &list[i]
-			if _, known := findOption(d.options, s.name); !known && !all {
+			if _, known := findOption(d.options, s.name); !known && d.pass == actionPass {
 				continue
 			}
 			v, err := t.expand(s.name, s.value)
@@ -125,13 +143,52 @@ func (d *definition) tagFault(s setting, err error) error {
 	return err
 }
 
-// readDefinition evaluates the options of [Definition]; what the spec gives is left to readParams.
-func (d *definition) readDefinition(all bool) error {
+// readInit evaluates [Init], which sees nothing but itself and the defaults.
+func (d *definition) readInit() ([]setting, error) {
+	sec := d.set.byName[initSection]
+	if sec == nil {
+		return nil, nil
+	}
+	plain := &evaluator{set: d.set, doubt: d.ev.doubt}
+	var inits []setting
+	for _, key := range sec.keys {
+		v, err := plain.get(initSection, key)
+		if err != nil {
+			return nil, err
+		}
+		d.tags["known/"+key] = v
+		if _, given := d.spec.Param(key); !given {
+			inits = append(inits, setting{key, v, plain.origin(initSection, key)})
+		}
+	}
+	return inits, nil
+}
+
+// readDefinition evaluates the options of [Definition], but for those that the spec gives and, in a
+// filter, those that [Init] gives.
+func (d *definition) readDefinition(inits []setting) error {
 	names := make([]string, 0, len(d.options))
 	for _, o := range d.options {
 		names = append(names, o.name)
 	}
-	if sec := d.set.byName[definitionSection]; all && sec != nil {
+	named, others := d.ev, d.ev
+	switch d.pass {
+	case knownPass:
+		others = &evaluator{set: d.set, doubt: d.ev.doubt}
+	case filterPass:
+		named = &evaluator{set: d.set, vars: maps.Clone(d.ev.vars), doubt: d.ev.doubt}
+		for _, s := range inits {
+			named.vars[s.name] = s.value
+		}
+		for name, v := range d.tags {
+			if strings.HasPrefix(name, "known/") {
+				named.vars[name] = v
+			}
+		}
+		others = named
+	case actionPass:
+	}
+	if sec := d.set.byName[definitionSection]; d.pass != actionPass && sec != nil {
 		for _, key := range sec.keys {
 			if !slices.Contains(names, key) {
 				names = append(names, key)
@@ -139,63 +196,74 @@ func (d *definition) readDefinition(all bool) error {
 		}
 	}
 	for _, name := range names {
-		if _, given := d.spec.Param(name); given {
+		if _, given := d.spec.Param(name); given || d.written(name) == nil {
 			continue
 		}
-		v, err := d.ev.get(definitionSection, name)
-		if errors.Is(err, errUnset) {
+		if d.pass == filterPass && (d.jailSets(name) || slices.ContainsFunc(inits, func(s setting) bool { return s.name == name })) {
 			continue
+		}
+		ev := others
+		_, known := findOption(d.options, name)
+		if known {
+			ev = named
+		}
+		v, err := ev.get(definitionSection, name)
+		if err != nil && !known && d.pass == filterPass {
+			continue // wrong only with [Init] in sight; a tag finds it without
 		}
 		if err != nil {
 			return err
 		}
-		d.settings = append(d.settings, setting{name, v, d.ev.origin(definitionSection, name)})
+		d.settings = append(d.settings, setting{name, v, ev.origin(definitionSection, name)})
 		d.tags[name] = v
 	}
 	return nil
 }
 
-// readParams puts the parameters of the spec over those of [Init].
-func (d *definition) readParams() error {
+// written is the entry of an option in [Definition] or the defaults, nil if there is none.
+func (d *definition) written(name string) *entry {
+	e, ok := (&evaluator{set: d.set}).raw(definitionSection, name)
+	if !ok {
+		return nil
+	}
+	return &e
+}
+
+// readParams adds the parameters of the spec, then what [Init] has beside them. An operation of an
+// action that [Definition] has too keeps its place there.
+func (d *definition) readParams(inits []setting) {
 	for _, p := range d.spec.Params {
 		at := d.at
-		at.Key, at.Value = d.at.Key, p.Name+"="+p.Value
+		at.Value = p.Name + "=" + p.Value
 		d.params = append(d.params, setting{p.Name, p.Value, at})
 	}
-	plain := &evaluator{set: d.set, doubt: d.ev.doubt}
-	if sec := d.set.byName[initSection]; sec != nil {
-		for _, key := range sec.keys {
-			v, err := plain.get(initSection, key)
-			if err != nil {
-				return err
+	for _, s := range inits {
+		if plain, _, conditional := strings.Cut(s.name, "?"); conditional && d.release != Release10 {
+			if p, given := d.spec.Param(plain); given {
+				s.value = p
 			}
-			d.tags["known/"+key] = v
-			if _, given := d.spec.Param(key); given {
-				continue
-			}
-			if plain, cond, ok := strings.Cut(key, "?"); ok && d.release != Release10 && cond != "" {
-				if p, given := d.spec.Param(plain); given {
-					v = p
-				}
-			}
-			d.params = append(d.params, setting{key, v, plain.origin(initSection, key)})
 		}
+		if i := slices.IndexFunc(d.settings, func(o setting) bool { return o.name == s.name }); i >= 0 {
+			d.settings[i] = s
+			d.tags[s.name] = s.value
+			continue
+		}
+		d.params = append(d.params, s)
 	}
 	for _, p := range d.params {
 		d.tags[p.name] = p.value
 	}
 	for name := range d.tags {
-		if plain, _, ok := strings.Cut(name, "?"); ok {
+		if plain, condition := splitCondition(name); condition != "" {
 			d.perFamily[plain] = true
 		}
 	}
-	return nil
 }
 
 // lookup gives the text for a tag: one of the settings, else any other key of [Definition], else the
 // key of another section.
 func (d *definition) lookup(tag string) (string, bool, error) {
-	if d.what == "action" && (slices.Contains(runtimeTags, tag) || d.perFamily[tag]) {
+	if d.pass == actionPass && (slices.Contains(runtimeTags, tag) || d.perFamily[tag]) {
 		return "", false, nil
 	}
 	if v, ok := d.tags[tag]; ok {
@@ -216,8 +284,14 @@ func (d *definition) lookupKey(tag string) (string, error) {
 	plain := &evaluator{set: d.set, doubt: d.ev.doubt}
 	switch strings.ToLower(sec) {
 	case "known":
-		if e, ok := d.set.known[definitionSection][strings.ToLower(key)]; ok {
-			return plain.interpolate(definitionSection, e)
+		if known := d.set.known[definitionSection]; known != nil {
+			e, ok := known[strings.ToLower(key)]
+			if !ok {
+				e, ok = d.set.defaults.byKey[strings.ToLower(key)]
+			}
+			if ok {
+				return plain.interpolate(definitionSection, e)
+			}
 		}
 		sec = definitionSection
 	case "default":
@@ -232,24 +306,6 @@ func (d *definition) lookupKey(tag string) (string, error) {
 		return d.ev.get(definitionSection, tag)
 	}
 	return v, err
-}
-
-// result is what a setting came to: in the spec, in [Init], in [Definition]. ok is false for one
-// that nobody made, or that overridden says is made elsewhere instead of in [Definition].
-func (d *definition) result(name string, overridden bool) (setting, bool) {
-	for _, s := range d.params {
-		if s.name == name {
-			return s, true
-		}
-	}
-	if !overridden {
-		for _, s := range d.settings {
-			if s.name == name {
-				return s, true
-			}
-		}
-	}
-	return setting{}, false
 }
 
 // missingFault is a filter or action that nobody has.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // Param is one option of a filter or action, in the order in which it was given.
@@ -106,13 +105,17 @@ func cutSpec(text string, inList bool) (s Spec, rest string, err error) {
 		}
 	}
 	s.Name, rest = text[:end], text[end:]
+	empty := false // the group before this one
 	for strings.HasPrefix(rest, "[") {
 		p := specParser{text: text, pos: len(text) - len(rest) + 1}
-		if err := p.group(&s); err != nil {
+		if s.Name == "" || empty {
+			return Spec{}, "", p.fail("expected a name before the bracket")
+		}
+		if empty, err = p.group(&s); err != nil {
 			return Spec{}, "", err
 		}
 		rest = text[p.pos:]
-		if next := strings.TrimLeftFunc(rest, isSpace); strings.HasPrefix(next, "[") {
+		if next := strings.TrimLeftFunc(rest, isSpace); next == "" || next[0] == '[' {
 			rest = next
 		}
 	}
@@ -128,30 +131,45 @@ type specParser struct {
 
 func (p *specParser) fail(msg string) error { return &SpecError{p.text, p.pos, msg} }
 
-func (p *specParser) group(s *Spec) error {
+// group reads the options of one pair of brackets. There may be none; one comma too many at the end
+// is forgiven, as fail2ban does.
+func (p *specParser) group(s *Spec) (empty bool, err error) {
+	p.skipSpace()
+	if p.end() {
+		return true, nil
+	}
 	for {
-		p.skipSpace()
-		if p.take(']') {
-			return nil
-		}
 		name, err := p.name()
 		if err != nil {
-			return err
+			return false, err
 		}
 		value, err := p.value()
 		if err != nil {
-			return err
+			return false, err
 		}
 		s.Params = setParam(s.Params, name, value)
+		if p.take(']') {
+			return false, nil
+		}
+		if !p.take(',') {
+			return false, p.fail("expected a comma or ]")
+		}
 		p.skipSpace()
-		if p.take(',') {
-			continue
+		if p.end() {
+			return false, nil
 		}
-		if !p.take(']') {
-			return p.fail("expected a comma or ]")
-		}
-		return nil
 	}
+}
+
+// end takes the closing bracket, or a comma and the closing bracket.
+func (p *specParser) end() bool {
+	rest := strings.TrimPrefix(p.text[p.pos:], ",")
+	rest = strings.TrimLeftFunc(rest, isSpace)
+	if !strings.HasPrefix(rest, "]") {
+		return false
+	}
+	p.pos = len(p.text) - len(rest) + 1
+	return true
 }
 
 // name reads "option=" or "option?key=value=", up to behind the last sign.
@@ -185,15 +203,15 @@ func (p *specParser) word() int {
 	return n
 }
 
+// value reads a value in quotes, or up to the next comma or bracket. A quote that is never closed is
+// part of the value.
 func (p *specParser) value() (string, error) {
 	rest := p.text[p.pos:]
 	if rest != "" && (rest[0] == '"' || rest[0] == '\'') {
-		end := strings.IndexByte(rest[1:], rest[0])
-		if end < 0 {
-			return "", p.fail("the quote is never closed")
+		if end := strings.IndexByte(rest[1:], rest[0]); end >= 0 {
+			p.pos += end + 2
+			return strings.TrimFunc(rest[1:end+1], isSpace), nil
 		}
-		p.pos += end + 2
-		return strings.TrimFunc(rest[1:end+1], isSpace), nil
 	}
 	end := strings.IndexAny(rest, ",]")
 	if end < 0 {
@@ -204,7 +222,7 @@ func (p *specParser) value() (string, error) {
 }
 
 func (p *specParser) skipSpace() {
-	rest := strings.TrimLeftFunc(p.text[p.pos:], unicode.IsSpace)
+	rest := strings.TrimLeftFunc(p.text[p.pos:], isSpace)
 	p.pos = len(p.text) - len(rest)
 }
 
