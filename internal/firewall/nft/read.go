@@ -1,0 +1,322 @@
+package nft
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/firewall"
+)
+
+// reading runs f with a socket of its own: everybody may read, and a dump that is given up half-way
+// ends with its socket.
+func reading(f func(*socket) error) error {
+	s, err := openSocket()
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(s), s.close())
+}
+
+// tableView is our table as others see it.
+type tableView struct {
+	exists bool
+	flags  uint32
+}
+
+func (b *Backend) look() (v tableView, err error) {
+	err = reading(func(s *socket) error { v, err = readTable(s, tableName); return err })
+	return v, err
+}
+
+func readTable(s *socket, name string) (v tableView, err error) {
+	err = s.query("read the table", unix.NFT_MSG_GETTABLE, 0, func(b *batch) { b.str(unix.NFTA_TABLE_NAME, name) }, func(m message) error {
+		v.exists = true
+		attributes(m.body(), func(typ uint16, value []byte) {
+			if typ == unix.NFTA_TABLE_FLAGS {
+				v.flags = uint32(number(value))
+			}
+		})
+		return nil
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return tableView{}, nil
+	}
+	return v, err
+}
+
+// verify tells whether the ruleset stands as we made it, or gives an ErrLost that says what is wrong.
+func (b *Backend) verify(r *ruleset) error {
+	lost := func(format string, args ...any) error {
+		return &firewall.Error{Op: "verify the table", Err: fmt.Errorf("%w: %s", firewall.ErrLost, fmt.Sprintf(format, args...))}
+	}
+	return reading(func(s *socket) error {
+		t, err := readTable(s, tableName)
+		switch {
+		case err != nil:
+			return err
+		case !t.exists:
+			return lost("it is gone")
+		case t.flags&^(flagOwner|flagPersist) != 0:
+			return lost("it is dormant")
+		}
+		notes, err := readNotes(s)
+		if err != nil {
+			return err
+		}
+		want := r.notes()
+		slices.Sort(want)
+		slices.Sort(notes)
+		if !slices.Equal(notes, want) {
+			return lost("%d rules instead of %d, or others", len(notes), len(want))
+		}
+		hooked, err := readHook(s)
+		if err != nil {
+			return err
+		}
+		if !hooked {
+			return lost("chain %s does not see packets", baseChain)
+		}
+		sets, err := readSets(s)
+		if err != nil {
+			return err
+		}
+		for _, set := range r.layout.Sets {
+			if _, ok := sets[set.String()]; !ok {
+				return lost("set %s is gone", set)
+			}
+		}
+		return nil
+	})
+}
+
+// readNotes gives the comments of all rules as "chain comment". A rule of others has none of ours.
+func readNotes(s *socket) (notes []string, err error) {
+	fill := func(b *batch) { b.str(unix.NFTA_RULE_TABLE, tableName) }
+	err = s.query("read the rules", unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, fill, func(m message) error {
+		var table, chain, note string
+		attributes(m.body(), func(typ uint16, value []byte) {
+			switch typ {
+			case unix.NFTA_RULE_TABLE:
+				table = text(value)
+			case unix.NFTA_RULE_CHAIN:
+				chain = text(value)
+			case unix.NFTA_RULE_USERDATA:
+				note = comment(value)
+			}
+		})
+		// Kernels that do not filter send the rules of all tables.
+		if table == tableName && inet(m) {
+			notes = append(notes, chain+" "+note)
+		}
+		return nil
+	})
+	return notes, err
+}
+
+// comment reads the comment out of a rule's user data: type, length, value, and so on.
+func comment(data []byte) string {
+	for len(data) >= 2 {
+		n := min(2+int(data[1]), len(data))
+		if data[0] == 0 {
+			return text(data[2:n])
+		}
+		data = data[n:]
+	}
+	return ""
+}
+
+func inet(m message) bool { return len(m.payload) > 0 && m.payload[0] == family }
+
+// readHook tells whether the base chain is hooked where it should be and accepts by default.
+func readHook(s *socket) (ok bool, err error) {
+	fill := func(b *batch) {
+		b.str(unix.NFTA_CHAIN_TABLE, tableName)
+		b.str(unix.NFTA_CHAIN_NAME, baseChain)
+	}
+	err = s.query("read the chain", unix.NFT_MSG_GETCHAIN, 0, fill, func(m message) error {
+		attributes(m.body(), func(typ uint16, value []byte) {
+			if typ != unix.NFTA_CHAIN_HOOK {
+				return
+			}
+			attributes(value, func(typ uint16, value []byte) {
+				if typ == unix.NFTA_HOOK_HOOKNUM {
+					ok = number(value) == unix.NF_INET_PRE_ROUTING
+				}
+			})
+		})
+		return nil
+	})
+	return ok, err
+}
+
+// setView is one of our sets; count is -1 if the kernel does not tell.
+type setView struct{ count int }
+
+func readSets(s *socket) (map[string]setView, error) {
+	sets := map[string]setView{}
+	fill := func(b *batch) { b.str(unix.NFTA_SET_TABLE, tableName) }
+	err := s.query("read the sets", unix.NFT_MSG_GETSET, unix.NLM_F_DUMP, fill, func(m message) error {
+		var table, name string
+		v := setView{count: -1}
+		attributes(m.body(), func(typ uint16, value []byte) {
+			switch typ {
+			case unix.NFTA_SET_TABLE:
+				table = text(value)
+			case unix.NFTA_SET_NAME:
+				name = text(value)
+			case attrSetCount:
+				v.count = int(number(value))
+			}
+		})
+		if table == tableName && inet(m) && !strings.HasPrefix(name, "__") {
+			sets[name] = v
+		}
+		return nil
+	})
+	return sets, err
+}
+
+// Inspect implements firewall.Backend. Where the kernel does not count elements, View.Counts is nil.
+func (b *Backend) Inspect(limit int) (firewall.View, error) {
+	r := b.standing
+	if r == nil {
+		return firewall.View{}, &firewall.Error{Op: "inspect the table", Err: firewall.ErrLost}
+	}
+	if b.plain {
+		if err := b.watch(r); err != nil {
+			return firewall.View{}, err
+		}
+	}
+	v := firewall.View{Counts: map[firewall.Set]int{}}
+	err := reading(func(s *socket) error {
+		sets, err := readSets(s)
+		if err != nil {
+			return err
+		}
+		for _, set := range r.layout.Sets {
+			held, ok := sets[set.String()]
+			switch {
+			case !ok:
+				return &firewall.Error{Op: "inspect the table", Err: fmt.Errorf("%w: set %s is gone", firewall.ErrLost, set)}
+			case held.count < 0:
+				v.Counts = nil
+			case v.Counts != nil:
+				v.Counts[set] = held.count
+			}
+		}
+		return nil
+	})
+	if err != nil || limit == 0 {
+		return v, err
+	}
+	for _, set := range r.layout.Sets {
+		if limit > 0 && len(v.Elements) >= limit {
+			break
+		}
+		if v.Elements, err = readElements(tableName, set, v.Elements, limit); err != nil {
+			return firewall.View{}, err
+		}
+	}
+	return v, nil
+}
+
+// readElements appends the elements of a set that have not expired, up to limit in all if that is
+// above 0. The kernel's walk through a set costs time with the square of its size: 100,000 take half a
+// second.
+func readElements(table string, set firewall.Set, elements []firewall.Element, limit int) ([]firewall.Element, error) {
+	seen := map[netip.Prefix]bool{} // a walk may meet an element twice while others come and go
+	fill := func(b *batch) {
+		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+		b.str(unix.NFTA_SET_ELEM_LIST_SET, set.String())
+	}
+	err := reading(func(s *socket) error {
+		return s.query("read set "+set.String(), unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, fill, func(m message) error {
+			var failure error
+			attributes(m.body(), func(typ uint16, value []byte) {
+				if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+					return
+				}
+				attributes(value, func(_ uint16, value []byte) {
+					e, ok := readElement(set, value)
+					switch {
+					case !ok || seen[e.Prefix]:
+					case limit > 0 && len(elements) >= limit:
+						failure = errStop
+					default:
+						seen[e.Prefix] = true
+						elements = append(elements, e)
+					}
+				})
+			})
+			return failure
+		})
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return elements, err
+}
+
+func readElement(set firewall.Set, data []byte) (e firewall.Element, ok bool) {
+	var timeout, left uint64
+	e.Set = set.String()
+	attributes(data, func(typ uint16, value []byte) {
+		switch typ {
+		case unix.NFTA_SET_ELEM_KEY:
+			attributes(value, func(typ uint16, value []byte) {
+				if addr, is := netip.AddrFromSlice(value); typ == unix.NFTA_DATA_VALUE && is {
+					e.Prefix = netip.PrefixFrom(addr, set.Bits)
+					ok = addr.Is6() == set.V6
+				}
+			})
+		case unix.NFTA_SET_ELEM_TIMEOUT:
+			timeout = number(value)
+		case unix.NFTA_SET_ELEM_EXPIRATION:
+			left = number(value)
+		}
+	})
+	e.Timeout = time.Duration(left) * time.Millisecond
+	return e, ok && (timeout == 0 || left > 0)
+}
+
+// watch finds out whether somebody else has changed a table that is not protected.
+func (b *Backend) watch(r *ruleset) error {
+	gen, err := readGeneration()
+	if err != nil || gen == b.gen {
+		return err
+	}
+	// Most likely a change of something that is not ours.
+	if err := b.verify(r); err != nil {
+		return err
+	}
+	b.gen = gen
+	return nil
+}
+
+// noteGeneration remembers the ruleset's number after a change of ours.
+func (b *Backend) noteGeneration() (err error) {
+	if b.plain {
+		b.gen, err = readGeneration()
+	}
+	return err
+}
+
+func readGeneration() (gen uint32, err error) {
+	err = reading(func(s *socket) error {
+		return s.query("read the ruleset's generation", unix.NFT_MSG_GETGEN, 0, func(*batch) {}, func(m message) error {
+			attributes(m.body(), func(typ uint16, value []byte) {
+				if typ == unix.NFTA_GEN_ID {
+					gen = uint32(number(value))
+				}
+			})
+			return nil
+		})
+	})
+	return gen, err
+}
