@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/palisade-agent/palisade/internal/firewall"
+)
+
+// tree lays a configuration out; DIR in the texts is the folder.
+func tree(t *testing.T, files map[string]string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+const soundFilter = "[Definition]\nfailregex = ^ app: failure from <HOST>$\n"
+
+// TestCheckReportsEverythingAtOnce: each mistake is reported with file, line, section, key, value and
+// the next step, all of them together, and the jail beside them runs.
+func TestCheckReportsEverythingAtOnce(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"app.log": "", "folder/x": "",
+		"filter.d/app.conf":    soundFilter,
+		"filter.d/broken.conf": "[Definition]\nfailregex = ^ good <HOST>$\n            ^ bad (<HOST>$\n            ^ no id$\n",
+		"filter.d/dates.conf":  soundFilter + "datepattern = %%Q-%%m\n",
+		"action.d/mail.conf":   "[Definition]\nactionban = mail root\n",
+		"jail.local": `[DEFAULT]
+logpath = DIR/app.log
+filter = app
+action = nftables[port=ssh]
+
+[good]
+enabled = true
+
+[regex]
+enabled = true
+filter = broken
+
+[missing]
+enabled = true
+filter = brokn
+
+[date]
+enabled = true
+filter = dates
+
+[duration]
+enabled = true
+bantime = ten minutes
+
+[retry]
+enabled = true
+maxretry = many
+
+[ports]
+enabled = true
+action = iptables-multiport[port="ssh,nosuchservice"]
+
+[formula]
+enabled = true
+bantime.increment = true
+bantime.formula = __import__('os').system('id')
+
+[unresolved]
+enabled = true
+findtime = %(nowhere)s
+
+[encoding]
+enabled = true
+logencoding = klingon
+
+[folder]
+enabled = true
+logpath = DIR/folder
+
+[later]
+enabled = true
+logpath = DIR/later.log
+
+[mails]
+enabled = true
+action = nftables[port=ssh]
+         mail
+
+[journal]
+enabled = true
+backend = systemd
+`,
+	})
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--check", "-c", dir}, &stdout, &stderr); code != 1 || stderr.Len() > 0 {
+		t.Fatalf("exit %d, %s", code, stderr.String())
+	}
+	out := stdout.String()
+	for jailName, want := range map[string][]string{
+		"regex":      {"error", "broken.conf:3", "failregex", "^ bad (", "unterminated", "mend the regular expression"},
+		"missing":    {"error", "jail.local", "filter", "brokn", "broken"},
+		"date":       {"error", "dates.conf", "datepattern", "%Q"},
+		"duration":   {"error", "jail.local", "bantime", "ten minutes"},
+		"retry":      {"error", "jail.local", "maxretry", "many"},
+		"ports":      {"error", "jail.local", "nosuchservice", "write ports as"},
+		"formula":    {"error", "bantime.formula", "__import__"},
+		"unresolved": {"error", "findtime", "nowhere"},
+		"encoding":   {"error", "logencoding", "klingon", "latin1"},
+		"folder":     {"error", "logpath", "is a folder"},
+		"later":      {"warning", "logpath", "later.log", "as soon as it is there"},
+		"mails":      {"warning", "mail", "not run by this version"},
+		"journal":    {"error", "backend", "systemd", "journal"},
+	} {
+		found := false
+		var said []string
+		for line := range strings.Lines(out) {
+			if !strings.Contains(line, "["+jailName+"]") {
+				continue
+			}
+			said = append(said, line)
+			all := true
+			for _, w := range want {
+				all = all && strings.Contains(line, w)
+			}
+			found = found || all
+		}
+		if !found {
+			t.Errorf("[%s]: no line with all of %q; what is said:\n%s", jailName, want, strings.Join(said, ""))
+		}
+	}
+	if strings.Contains(out, "[good]") {
+		t.Errorf("the sound jail is complained about:\n%s", out)
+	}
+	if n := strings.Count(out, "broken.conf"); n < 2 {
+		t.Errorf("%d of the two wrong regexes of one filter are reported", n)
+	}
+	if !strings.Contains(out, "3 jails can run, 11 cannot") {
+		t.Errorf("the sum is wrong: %s", out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:])
+	}
+}
+
+func TestCheckOfASoundTreeSucceeds(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"app.log": "", "filter.d/app.conf": soundFilter,
+		"jail.local": "[app]\nenabled = true\nlogpath = DIR/app.log\nfilter = app\naction = nftables[type=allports]\n",
+	})
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--check", "-c", dir}, &stdout, &stderr); code != 0 {
+		t.Errorf("exit %d: %s%s", code, stdout.String(), stderr.String())
+	}
+}
+
+// TestStockServesWhatTheTreeLacks: a filter and an action that the user's tree does not have, and a
+// whole configuration where there is none.
+func TestStockServesWhatTheTreeLacks(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"auth.log":   "",
+		"jail.local": "[sshd]\nenabled = true\nfilter = sshd[mode=aggressive]\nlogpath = DIR/auth.log\naction = nftables[port=ssh, protocol=tcp]\n",
+	})
+	o, err := newLoader(flags{config: dir}).load()
+	if err != nil || len(o.Jails) != 1 || len(o.Broken) != 0 {
+		t.Fatalf("%+v, %v", o.Problems, err)
+	}
+	want := firewall.Scope{Owner: "jail:sshd", Protocols: []firewall.Protocol{"tcp"}, Ports: []firewall.PortRange{{First: 22, Last: 22}}, Verdict: firewall.Reject}
+	if got := o.Jails[0].Scopes; len(got) != 1 || got[0].Owner != want.Owner || len(got[0].Ports) != 1 || got[0].Ports[0] != want.Ports[0] || got[0].Verdict != want.Verdict {
+		t.Errorf("%+v", got)
+	}
+
+	l := newLoader(flags{config: filepath.Join(t.TempDir(), "none")})
+	o, err = l.load()
+	if err != nil || l.name() != "(stock)" || len(o.Broken) != 0 {
+		t.Errorf("the stock: %+v, %v", o, err)
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, args := range [][]string{{"--nonsense"}, {"extra"}, {"--firewall", "pf"}, {"--log-level", "LOUD"}, {"-c", "/nonexistent/folder"}, {"--fail2ban-socket", "/run/x"}} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, &stdout, &stderr); code != 2 || strings.Count(stderr.String(), "\n") != 1 {
+			t.Errorf("%v: exit %d, %q", args, code, stderr.String())
+		}
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Example:") {
+		t.Errorf("--help: exit %d, %q", code, stdout.String())
+	}
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/palisade-agent/palisade/internal/ident"
+	"github.com/palisade-agent/palisade/internal/jail"
+)
+
+func TestDecisionsAreLoggedInFail2bansWords(t *testing.T) {
+	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local)
+	key := jail.Key{Jail: "sshd", ID: ident.Parse("192.0.2.1")}
+	for want, d := range map[string]jail.Decision{
+		"fail2ban.filter         [4711]: INFO    [sshd] Found 192.0.2.1 - 2026-11-22 12:00:00": {Kind: jail.Found, Key: key, Time: at},
+		"fail2ban.actions        [4711]: NOTICE  [sshd] Ban 192.0.2.1":                         {Kind: jail.BanStart, Key: key},
+		"fail2ban.actions        [4711]: NOTICE  [sshd] Restore Ban 192.0.2.1":                 {Kind: jail.Restore, Key: key},
+		"fail2ban.actions        [4711]: NOTICE  [sshd] Unban 192.0.2.1":                       {Kind: jail.Unban, Key: key},
+		"fail2ban.actions        [4711]: NOTICE  [sshd] 192.0.2.1 already banned":              {Kind: jail.Already, Key: key},
+		"fail2ban.actions        [4711]: INFO    [sshd] Ignore 192.0.2.1, expired bantime":     {Kind: jail.Expired, Key: key},
+	} {
+		var out bytes.Buffer
+		recorder{newLineHandler(&out, slog.LevelInfo, 4711, logStyle{date: true, padding: true})}.decision(d)
+		stamp, rest, _ := strings.Cut(out.String(), " fail2ban")
+		if "fail2ban"+rest != want+"\n" {
+			t.Errorf("got  %q\nwant %q", "fail2ban"+rest, want)
+		}
+		if !regexp.MustCompile(`^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}$`).MatchString(stamp) {
+			t.Errorf("stamp %q", stamp)
+		}
+	}
+}
+
+func TestTextFromALogCannotForgeALine(t *testing.T) {
+	var out bytes.Buffer
+	h := newLineHandler(&out, slog.LevelDebug, 1, logStyle{})
+	hostile := "bob\n2026-11-22 12:00:00,000 fail2ban.actions [1]: NOTICE [sshd] Ban 203.0.113.1\x1b[2J"
+	slog.New(h).With("jail", "a b").Warn("odd", "err", errors.New(hostile), "n", 3)
+	recorder{h}.decision(jail.Decision{Kind: jail.BanStart, Key: jail.Key{Jail: "j", ID: ident.Raw(hostile)}})
+	if strings.Count(out.String(), "\n") != 2 || strings.ContainsRune(out.String(), '\x1b') {
+		t.Errorf("%q", out.String())
+	}
+	if !strings.Contains(out.String(), `jail="a b"`) || !strings.Contains(out.String(), "n=3") {
+		t.Errorf("%q", out.String())
+	}
+}
+
+func TestLevelsHaveFail2bansNames(t *testing.T) {
+	for _, name := range []string{"CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO", "DEBUG"} {
+		l, err := parseLevel(strings.ToLower(name))
+		if err != nil || levelName(l) != name {
+			t.Errorf("%s: %v, %v", name, levelName(l), err)
+		}
+	}
+	var out bytes.Buffer
+	h := newLineHandler(&out, levelNotice, 1, logStyle{})
+	recorder{h}.decision(jail.Decision{Kind: jail.Found})
+	recorder{h}.ignored("j", ident.Parse("192.0.2.1"), "ip", time.Now())
+	slog.New(h).Info("quiet")
+	if out.Len() > 0 {
+		t.Errorf("below the level: %q", out.String())
+	}
+}
