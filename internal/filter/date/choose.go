@@ -136,7 +136,6 @@ func (d *Detector) choose(line *pyre.Subject, now time.Time) *state {
 // candidate is the best match so far that was not good enough to win at once; its match is in d.spare.
 type candidate struct{ at, index int }
 
-
 // tryLast tries the template that matched last. It reports whether that won; if it did not but matched
 // elsewhere, best holds its match. Searched says that the whole line has been searched with it.
 func (d *Detector) tryLast(line *pyre.Subject, best *candidate) (won, searched bool) {

@@ -144,8 +144,8 @@ func (b builder) fromLine(line string) (list []*template, own bool, err error) {
 	if t, err := b.named(key); t != nil || err != nil {
 		return one(t, err)
 	}
-	if loc := findDateTag(line); loc != nil {
-		list, err = b.around(line, loc)
+	if tags := dateTags(line, key); tags != nil {
+		list, err = b.around(line, tags)
 		return list, true, err
 	}
 	return one(b.fromPattern(line))
@@ -166,18 +166,22 @@ func (b builder) named(key string) (*template, error) {
 	return nil, nil //nolint:nilnil // no template and no error: the text is a pattern
 }
 
-// findDateTag finds the first {DATE} that is not escaped.
-func findDateTag(pattern string) []int {
+// dateTags finds the {DATE}s of a pattern, which may be written in small letters if it has no directive.
+// One that is escaped is none.
+func dateTags(pattern, key string) (tags [][]int) {
+	if !strings.Contains(key, "{DATE}") {
+		return nil
+	}
 	for _, loc := range dateTag.FindAllStringIndex(pattern, -1) {
 		if !escaped(pattern, loc[0]) {
-			return loc
+			tags = append(tags, loc)
 		}
 	}
-	return nil
+	return tags
 }
 
-// around makes the default templates as they stand in place of the {DATE} of a pattern.
-func (b builder) around(pattern string, tag []int) ([]*template, error) {
+// around makes the default templates as they stand in place of the {DATE}s of a pattern.
+func (b builder) around(pattern string, tags [][]int) ([]*template, error) {
 	var list []*template
 	for _, d := range defaults {
 		inner := unbound(d)
@@ -186,7 +190,13 @@ func (b builder) around(pattern string, tag []int) ([]*template, error) {
 			// which no log holds.
 			inner = regexp.QuoteMeta(d)
 		}
-		t, err := b.fromPattern(pattern[:tag[0]] + inner + pattern[tag[1]:])
+		var filled strings.Builder
+		from := 0
+		for _, tag := range tags {
+			filled.WriteString(pattern[from:tag[0]] + inner)
+			from = tag[1]
+		}
+		t, err := b.fromPattern(filled.String() + pattern[from:])
 		if err != nil {
 			return nil, err
 		}

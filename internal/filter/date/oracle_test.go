@@ -35,7 +35,9 @@ for case in json.load(sys.stdin):
     for t in dd.templates: t.template.hits = 0
     res = []
     for line in case["Lines"]:
-        m = dd.matchTime(line)
+        try: m = dd.matchTime(line)
+        except IndexError: # its own, for a date of no length at the end of the line
+            res.append({"Raised": True}); continue
         if m[0] is None:
             res.append(None); continue
         try: got = dd.getTime(line, m)
@@ -58,6 +60,7 @@ type oracleAnswer struct {
 		Start, End int
 		Time       *float64
 		Name       string
+		Raised     bool
 	}
 }
 
@@ -113,7 +116,14 @@ func compare(t *testing.T, cases []oracleCase) (lines int) {
 				}
 				got = fmt.Sprintf("%d-%d %s", r.Start, r.End, at)
 			}
-			if w := answers[i].Results[j]; w != nil {
+			w := answers[i].Results[j]
+			if w != nil && w.Raised {
+				if !r.Found || r.End != len(line) && r.End > 0 {
+					t.Errorf("pattern %q line %q: fail2ban fails, ours %s", c.Pattern, line, got)
+				}
+				continue
+			}
+			if w != nil {
 				at := "refused"
 				if w.Time != nil && w.Start != w.End {
 					at = fmt.Sprintf("%.6f", *w.Time)
@@ -242,4 +252,37 @@ func TestChoiceEqualsFail2bans(t *testing.T) {
 		cases = append(cases, c)
 	}
 	compare(t, cases)
+}
+
+// TestTablesEqualFail2bans runs what the other tests say of single patterns, all but where
+// the release of fail2ban that is asked differs from the later one.
+func TestTablesEqualFail2bans(t *testing.T) {
+	var cases []oracleCase
+	add := func(pattern, line string) {
+		switch pattern {
+		case "t=({epoch});": // cut whole before 1.1
+		case `\{DATE} %H:%M:%S`: // refused, as 17 templates of one name
+		default:
+			cases = append(cases, oracleCase{pattern, "UTC", "", testNow.Unix(), []string{line}})
+		}
+	}
+	for _, list := range [][]reading{readDirectives(), readWords(), readOptional(), readEpochs()} {
+		for _, r := range list {
+			add(r.pattern, r.line)
+		}
+	}
+	for _, s := range standings() {
+		for line := range s.lines {
+			add(s.pattern, line)
+		}
+	}
+	for _, f := range forms {
+		add("", f.text+" host said")
+		add("", "the host: "+f.text+" said")
+		add("{^LN-BEG}", "the host: "+f.text+" said")
+		add(`when=<({DATE})>`, "host when=<"+f.text+">")
+	}
+	if n := compare(t, cases); n < 200 {
+		t.Errorf("only %d lines compared", n)
+	}
 }

@@ -9,6 +9,8 @@ import (
 
 // zoneLines lists the zone abbreviations that fail2ban knows, by their minutes from UTC. Many are used
 // by more than one country; the choice is fail2ban's, and none of them follows daylight saving.
+//
+//nolint:misspell // names of zones are no words
 const zoneLines = `
 -720 Y | -660 NUT SST X | -600 CKT HAST HST TAHT TKT W | -570 MART MIT | -540 AKST GAMT GIT HADT HNY V
 -480 AKDT CIST HAY HNP PST PT U | -420 HAP HNR MST PDT T | -360 CST EAST GALT HAR HNC MDT S
