@@ -278,7 +278,10 @@ func (t *Table) Applied(changes []Change) {
 func (t *Table) Failed(changes []Change, later bool) {
 	t.each(changes, func(k key, e *element, _ Change) {
 		t.setState(k, e, unsure)
-		if later && e.queue != nil {
+		switch {
+		case e.queue == nil:
+			t.touch(k, e)
+		case later:
 			e.pos = e.queue.push(k)
 		}
 	})
@@ -287,10 +290,14 @@ func (t *Table) Failed(changes []Change, later bool) {
 func (t *Table) each(changes []Change, f func(key, *element, Change)) {
 	for _, c := range changes {
 		id, known := t.setIDs[c.Set]
-		k := key{id, c.Prefix}
-		if e := t.elements[k]; known && e != nil {
-			f(k, e, c)
+		if !known {
+			continue // a layout without the set is on its way
 		}
+		k := key{id, c.Prefix}
+		if t.elements[k] == nil {
+			t.elements[k] = &element{} // its last owner has left in the meantime
+		}
+		f(k, t.elements[k], c)
 	}
 	t.urgent.trim(t.stale(&t.urgent))
 	t.lazy.trim(t.stale(&t.lazy))
