@@ -137,11 +137,12 @@ findtime = 10m
 bantime  = 1h
 action   = nftables[port="ssh", protocol="tcp"]
 `, s.log)
-	if err := os.WriteFile(filepath.Join(conf, "jail.local"), []byte(jail), 0o644); err != nil {
-		return err
-	}
-	if err := os.WriteFile(s.log, nil, 0o644); err != nil {
-		return err
+	for path, text := range map[string]string{
+		filepath.Join(conf, "fail2ban.conf"): "[Definition]\n", filepath.Join(conf, "jail.local"): jail, s.log: "",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return err
+		}
 	}
 	s.say("A jail, as an administrator writes it (%s):", filepath.Join(conf, "jail.local"))
 	fmt.Fprintln(out, indent(jail))
