@@ -67,7 +67,7 @@ maxretry = many
 
 [ports]
 enabled = true
-action = iptables-multiport[port="ssh,nosuchservice"]
+action = nftables[port="ssh,nosuchservice"]
 
 [formula]
 enabled = true
@@ -106,7 +106,7 @@ backend = systemd
 	}
 	out := stdout.String()
 	for jailName, want := range map[string][]string{
-		"regex":      {"error", "broken.conf:3", "failregex", "^ bad (", "unterminated", "mend the regular expression"},
+		"regex":      {"error", "broken.conf:2", "failregex", "^ bad (", "unterminated", "mend the regular expression"},
 		"missing":    {"error", "jail.local", "filter", "brokn", "broken"},
 		"date":       {"error", "dates.conf", "datepattern", "%Q"},
 		"duration":   {"error", "jail.local", "bantime", "ten minutes"},
