@@ -18,9 +18,9 @@ const (
 	// is one attribute, whose length is 16 bits, and the kernel silently takes a longer one for a
 	// shorter.
 	listMax = 60_000
-	// refillMax is how many elements go into a transaction where sockets are small: the usual limit of
-	// 212,992 bytes holds 5,000 of IPv6.
-	refillMax = 4000
+	// refillMax is how many elements go into a transaction where sockets are small: the default of
+	// 212,992 bytes holds 5,000 of IPv6, and others are smaller.
+	refillMax = 2000
 )
 
 // Options are the settings of a Backend; the zero value is ready to use.
@@ -92,7 +92,8 @@ func (b *Backend) flags() uint32 {
 // Claim implements firewall.Claimer.
 func (b *Backend) Claim(l firewall.Layout) (bool, error) {
 	v, err := b.look()
-	if err != nil || !v.exists || v.flags&^(flagOwner|flagPersist) != 0 || v.flags&(flagOwner|flagPersist) != b.flags() {
+	// A table whose owner has gone has lost that flag.
+	if err != nil || !v.exists || (v.flags|b.flags()&flagOwner) != b.flags() {
 		return false, err
 	}
 	if err := b.own(v); err != nil {
@@ -111,15 +112,15 @@ func (b *Backend) Claim(l firewall.Layout) (bool, error) {
 	return true, b.noteGeneration()
 }
 
-// own makes us the owner of a table that has the flag and no living owner.
+// own makes us the owner of a table of an earlier run, if it is of the kind that has owners.
 func (b *Backend) own(t tableView) error {
-	if t.flags&flagOwner == 0 {
+	if t.flags&(flagOwner|flagPersist) == 0 {
 		return nil
 	}
 	return taken(b.socket.transact(func(m *batch) {
 		m.add("claim the table", unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(m *batch) {
 			m.str(unix.NFTA_TABLE_NAME, tableName)
-			m.u32(unix.NFTA_TABLE_FLAGS, t.flags)
+			m.u32(unix.NFTA_TABLE_FLAGS, t.flags|flagOwner)
 		})
 	}))
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
-	"slices"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +45,7 @@ func ports(list ...uint16) (ranges []firewall.PortRange) {
 	return ranges
 }
 
-// wished makes a table of scopes and bans, "owner prefix" each, with the timeout 1 h or none.
+// wished makes a table of scopes and bans, "owner prefix" each. A timeout of 0 is for ever.
 func wished(tb testing.TB, scopes []firewall.Scope, timeout time.Duration, bans ...string) *firewall.Table {
 	tb.Helper()
 	t := firewall.NewTable()
@@ -61,9 +63,15 @@ func wished(tb testing.TB, scopes []firewall.Scope, timeout time.Duration, bans 
 	return t
 }
 
-func nothing() iter.Seq[firewall.Change] { return func(func(firewall.Change) bool) {} }
+// lay brings all of a table to a backend.
+func lay(tb testing.TB, b firewall.Backend, t *firewall.Table) {
+	tb.Helper()
+	if err := b.Replace(t.Layout(), t.All(time.Now())); err != nil {
+		tb.Fatal(err)
+	}
+}
 
-// held lists what the kernel holds as "set prefix" with the timeouts in whole minutes, rounded up.
+// held lists what the kernel holds as "set prefix minutes", rounded up.
 func held(tb testing.TB, b firewall.Backend) string {
 	tb.Helper()
 	v, err := b.Inspect(-1)
@@ -78,14 +86,22 @@ func held(tb testing.TB, b firewall.Backend) string {
 	return strings.Join(lines, "\n")
 }
 
+func wantHeld(tb testing.TB, b firewall.Backend, want ...string) {
+	tb.Helper()
+	if got := held(tb, b); got != strings.Join(want, "\n") {
+		tb.Errorf("the kernel holds\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// nftTool runs the nft tool, which stands for everybody else who changes the firewall.
 func nftTool(tb testing.TB, args ...string) (string, error) {
 	tb.Helper()
 	path, err := exec.LookPath("nft")
 	if err != nil {
-		if _, missing := os.Stat("/usr/sbin/nft"); missing != nil {
-			tb.Skip("no nft tool here")
-		}
 		path = "/usr/sbin/nft"
+		if _, err := os.Stat(path); err != nil {
+			tb.Skip("the nft tool is not installed")
+		}
 	}
 	out, err := exec.CommandContext(tb.Context(), path, args...).CombinedOutput()
 	return string(out), err
@@ -103,38 +119,436 @@ func scopes() []firewall.Scope {
 	}
 }
 
-func TestKernelRuleset(t *testing.T) {
+func TestKernelRulesetAsTheNftToolShowsIt(t *testing.T) {
 	if !namespace(t) {
 		return
 	}
 	b := open(t, nft.Options{})
 	table := wished(t, scopes(), 0, "jail:sshd 192.0.2.1", "jail:sshd 192.0.2.77/24", "jail:web 2001:db8::1", "jail:recidive 2001:db8:5::/64")
 	for range 2 { // the second time it replaces itself
-		if err := b.Replace(table.Layout(), table.All(time.Now())); err != nil {
-			t.Fatal(err)
-		}
+		lay(t, b, table)
 	}
 	out, err := nftTool(t, "list", "table", "inet", "palisade")
 	if err != nil {
 		t.Fatal(err, out)
 	}
-	t.Log(out)
+	for _, line := range []string{
+		"type filter hook prerouting priority raw; policy accept;",
+		`iif "lo" accept comment`,
+		"ip saddr @all.drop.v4 drop comment",
+		"ip6 saddr & ffff:ffff:ffff:ffff:: == @all.drop.v6-64 drop comment",
+		"meta l4proto icmp jump icmp_icmpv6.drop comment",
+		"meta l4proto ipv6-icmp jump icmp_icmpv6.drop comment",
+		"meta l4proto tcp jump tcp.reject comment",
+		"21 : jump tcp.20-30_6000-7000.drop, 22 : jump mix.1, 23 : jump",
+		"53 : jump tcp_udp.53.drop, 80 : jump tcp.80_443.reject, 443 : jump tcp.80_443.reject }",
+		"tcp dport 6000-7000 jump tcp.20-30_6000-7000.drop comment",
+		"udp dport vmap { 53 : jump tcp_udp.53.drop } comment",
+		"jump tcp.22.drop comment",
+		"ip saddr & 255.255.255.0 == @tcp.22.drop.v4-24 drop comment",
+		"ip6 saddr @tcp.80_443.reject.v6 reject comment",
+		"gc-interval 1m",
+		"elements = { 192.0.2.0 }",
+		"elements = { 2001:db8:5:: }",
+	} {
+		if strings.Count(out, line) == 0 {
+			t.Errorf("nft does not show %q", line)
+		}
+	}
+	if n := strings.Count(out, "chain prerouting"); n != 1 || t.Failed() {
+		t.Errorf("%d base chains in\n%s", n, out)
+	}
+	// The probe has left nothing behind.
+	if out, err := nftTool(t, "list", "tables"); err != nil || strings.TrimSpace(out) != "table inet palisade" {
+		t.Errorf("tables: %s, %v", out, err)
+	}
+	if err := b.Close(false); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := nftTool(t, "list", "ruleset"); err != nil || out != "" {
+		t.Errorf("Close(false) leaves %s, %v", out, err)
+	}
+}
+
+// older are kernels that lack this or that.
+var older = map[string]nft.Features{
+	"as it is": {}, "no update": {Update: true}, "no destroy": {Destroy: true}, "neither": {Update: true, Destroy: true},
+}
+
+func TestKernelApply(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	v4, v6 := firewall.Set{Group: "tcp.22.drop", Bits: 32}, firewall.Set{Group: "tcp.22.drop", V6: true, Bits: 128}
+	put := func(p string, d time.Duration) firewall.Change {
+		return firewall.Change{Set: v4, Prefix: prefix(p), Timeout: d}
+	}
+	remove := func(p string) firewall.Change { return firewall.Change{Set: v4, Prefix: prefix(p), Remove: true} }
+	for name, lacks := range older {
+		b := open(t, nft.Options{})
+		b.Without(lacks)
+		lay(t, b, wished(t, scopes()[:1], 0))
+		steps := []struct {
+			changes []firewall.Change
+			want    []string
+		}{
+			{[]firewall.Change{put("192.0.2.1", time.Hour), put("192.0.2.2", 0)}, []string{"tcp.22.drop.v4 192.0.2.1/32 60", "tcp.22.drop.v4 192.0.2.2/32 0"}},
+			// Longer, shorter, finite.
+			{[]firewall.Change{put("192.0.2.1", 3*time.Hour), put("192.0.2.2", time.Hour)}, []string{"tcp.22.drop.v4 192.0.2.1/32 180", "tcp.22.drop.v4 192.0.2.2/32 60"}},
+			{[]firewall.Change{put("192.0.2.1", 0), put("192.0.2.2", time.Minute)}, []string{"tcp.22.drop.v4 192.0.2.1/32 0", "tcp.22.drop.v4 192.0.2.2/32 1"}},
+			// What is gone already, or never was, may be removed.
+			{[]firewall.Change{remove("192.0.2.1"), remove("192.0.2.3")}, []string{"tcp.22.drop.v4 192.0.2.2/32 1"}},
+			{[]firewall.Change{remove("192.0.2.1"), put("192.0.2.4", 40*365*24*time.Hour)}, []string{"tcp.22.drop.v4 192.0.2.2/32 1", "tcp.22.drop.v4 192.0.2.4/32 21024000"}},
+			{[]firewall.Change{{Set: v6, Prefix: prefix("2001:db8::1"), Fresh: true}, remove("192.0.2.2"), remove("192.0.2.4")}, []string{"tcp.22.drop.v6 2001:db8::1/128 0"}},
+		}
+		for i, s := range steps {
+			for range 2 { // twice is as good as once
+				for j := range s.changes {
+					if err := b.Apply(s.changes); err != nil {
+						t.Fatalf("%s, step %d: %v", name, i, err)
+					}
+					s.changes[j].Fresh = false
+				}
+			}
+			wantHeld(t, b, s.want...)
+		}
+		if err := b.Close(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKernelRefusesWhatDoesNotBelong(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	b := open(t, nft.Options{})
+	set := firewall.Set{Group: "tcp.22.drop", Bits: 32}
+	if err := b.Apply([]firewall.Change{{Set: set, Prefix: prefix("192.0.2.1")}}); !errors.Is(err, firewall.ErrLost) {
+		t.Errorf("before there is a layout: %v", err)
+	}
+	lay(t, b, wished(t, scopes()[:1], 0))
+	for name, c := range map[string]firewall.Change{
+		"family":    {Set: set, Prefix: prefix("2001:db8::1")},
+		"length":    {Set: set, Prefix: prefix("192.0.2.0/24")},
+		"host bits": {Set: firewall.Set{Group: "tcp.22.drop", Bits: 24}, Prefix: prefix("192.0.2.1/24")},
+		"no set":    {Set: firewall.Set{Group: "tcp.23.drop", Bits: 32}, Prefix: prefix("192.0.2.1")},
+		"nothing":   {Set: set},
+	} {
+		if err := b.Apply([]firewall.Change{{Set: set, Prefix: prefix("192.0.2.9")}, c}); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	wantHeld(t, b, "")
 }
 
 func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
 	if !namespace(t) {
 		return
 	}
-	backends := []firewall.Backend{open(t, nft.Options{}), firewall.NewMemory()}
-	table := wished(t, scopes(), time.Hour, "jail:sshd 192.0.2.1", "jail:sshd 192.0.2.77/24", "jail:web 2001:db8::1", "jail:recidive 2001:db8:5::/64", "jail:recidive 192.0.2.1")
-	for _, b := range backends {
-		if err := b.Replace(table.Layout(), table.All(time.Now())); err != nil {
+	for name, lacks := range older {
+		kernel := open(t, nft.Options{})
+		kernel.Without(lacks)
+		backends := []firewall.Backend{kernel, firewall.NewMemory()}
+		r := rand.New(rand.NewPCG(1, 2))
+		table := wished(t, scopes(), 0)
+		now := time.Now()
+		for round := range 60 {
+			for range r.IntN(200) {
+				all := scopes()
+				w := firewall.Wish{Owner: all[r.IntN(len(all))].Owner, Release: r.IntN(3) == 0}
+				if r.IntN(2) > 0 {
+					w.Until = now.Add(time.Duration(1+r.IntN(9)) * time.Hour)
+				}
+				if r.IntN(2) > 0 {
+					w.Prefix = netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(r.IntN(64))}), []int{32, 32, 32, 24, 17}[r.IntN(5)])
+				} else {
+					w.Prefix = netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, byte(r.IntN(3)), 15: byte(r.IntN(9))}), []int{128, 128, 64, 47}[r.IntN(4)])
+				}
+				if err := table.Wish(w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if round%20 == 19 {
+				all := scopes()
+				r.Shuffle(len(all), func(i, j int) { all[i].Ports, all[j].Ports = all[j].Ports, all[i].Ports })
+				table.SetScopes(all)
+			}
+			if !table.LayoutStands() {
+				for _, b := range backends {
+					if err := b.Replace(table.Layout(), table.All(now)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				table.Replaced(now)
+			}
+			for changes := table.Delta(now, 50); len(changes) > 0; changes = table.Delta(now, 50) {
+				for _, b := range backends {
+					if err := b.Apply(changes); err != nil {
+						t.Fatal(err)
+					}
+				}
+				table.Applied(changes)
+			}
+			if k, m := held(t, backends[0]), held(t, backends[1]); k != m {
+				t.Fatalf("%s, round %d: the kernel holds\n%s\nmemory\n%s", name, round, k, m)
+			}
+			v, err := backends[0].Inspect(7)
+			if err != nil || len(v.Elements) > 7 {
+				t.Fatalf("%d elements instead of 7, %v", len(v.Elements), err)
+			}
+		}
+		if err := kernel.Close(false); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if k, m := held(t, backends[0]), held(t, backends[1]); k != m || k == "" {
-		t.Errorf("kernel:\n%s\nmemory:\n%s", k, m)
+}
+
+func TestKernelTableOutlivesItsOwner(t *testing.T) {
+	if !namespace(t) {
+		return
 	}
-	_ = slices.Contains[[]int]
-	_ = nothing
+	for _, plain := range []bool{false, true} {
+		first := open(t, nft.Options{Plain: plain})
+		table := wished(t, scopes(), time.Hour, "jail:sshd 192.0.2.1", "jail:recidive 2001:db8::1")
+		lay(t, first, table)
+
+		second := open(t, nft.Options{Plain: plain, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+		if first.Owned() {
+			for what, err := range map[string]error{
+				"claim":   func() error { _, err := second.Claim(table.Layout()); return err }(),
+				"replace": second.Replace(table.Layout(), table.All(time.Now())),
+			} {
+				if !errors.Is(err, firewall.ErrOwned) {
+					t.Errorf("%s while the owner lives: %v", what, err)
+				}
+			}
+		}
+		if err := first.Vanish(); err != nil {
+			t.Fatal(err)
+		}
+		kept, err := second.Claim(table.Layout())
+		if err != nil || !kept {
+			t.Fatalf("claimed %v, %v", kept, err)
+		}
+		wantHeld(t, second, "all.drop.v6 2001:db8::1/128 60", "tcp.22.drop.v4 192.0.2.1/32 60")
+		v, err := second.Inspect(0)
+		if err != nil || v.Counts != nil && v.Counts[firewall.Set{Group: "tcp.22.drop", Bits: 32}] != 1 {
+			t.Errorf("counts %v, %v", v.Counts, err)
+		}
+		if err := second.Apply([]firewall.Change{{Set: firewall.Set{Group: "tcp.22.drop", Bits: 32}, Prefix: prefix("192.0.2.1"), Remove: true}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := second.Close(true); err != nil {
+			t.Fatal(err)
+		}
+		// Other scopes than the table's: not to be kept.
+		third := open(t, nft.Options{Plain: plain})
+		other := wished(t, scopes()[1:], time.Hour, "jail:web 192.0.2.5")
+		if kept, err := third.Claim(other.Layout()); err != nil || kept {
+			t.Fatalf("claimed %v, %v", kept, err)
+		}
+		lay(t, third, other)
+		wantHeld(t, third, "tcp.80_443.reject.v4 192.0.2.5/32 60")
+		if err := third.Close(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestKernelEditedTableIsNotKept(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	for name, edit := range map[string]string{
+		"a rule is gone":     "flush chain inet palisade tcp.22.drop",
+		"a rule more":        "insert rule inet palisade prerouting accept",
+		"a set is gone":      "flush chain inet palisade tcp.22.drop; delete set inet palisade tcp.22.drop.v6",
+		"all is gone":        "flush ruleset",
+		"the flag is gone":   "delete table inet palisade; add table inet palisade",
+		"the table sleeps":   "add table inet palisade { flags dormant ; }",
+		"unhooked":           "delete chain inet palisade prerouting",
+		"a chain in its way": "flush ruleset; add table inet palisade; add chain inet palisade prerouting",
+	} {
+		b := open(t, nft.Options{Plain: true})
+		table := wished(t, scopes()[:1], 0, "jail:sshd 192.0.2.1")
+		lay(t, b, table)
+		if out, err := nftTool(t, edit); err != nil {
+			// This nft cannot be brought to do such a thing.
+			t.Logf("%s: %v\n%s", name, err, out)
+			continue
+		}
+		if _, err := b.Inspect(0); !errors.Is(err, firewall.ErrLost) {
+			t.Errorf("%s: noticed as %v", name, err)
+		}
+		if err := b.Close(true); err != nil {
+			t.Fatal(err)
+		}
+		// Neither is it kept by the next process, nor is it in its way.
+		for _, plain := range []bool{true, false} {
+			next := open(t, nft.Options{Plain: plain})
+			if kept, err := next.Claim(table.Layout()); err != nil || kept {
+				t.Errorf("%s: claimed %v, %v", name, kept, err)
+			}
+			if !plain {
+				lay(t, next, table)
+				wantHeld(t, next, "tcp.22.drop.v4 192.0.2.1/32 0")
+				if err := next.Close(false); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			if err := next.Close(true); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestKernelOthersCannotTouchAnOwnedTable(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	b := open(t, nft.Options{})
+	if !b.Owned() {
+		t.Skip("this kernel has no tables with owners")
+	}
+	lay(t, b, wished(t, scopes()[:1], time.Hour, "jail:sshd 192.0.2.1"))
+	for _, attack := range []string{
+		"flush ruleset", "delete table inet palisade", "flush chain inet palisade prerouting",
+		"delete element inet palisade tcp.22.drop.v4 { 192.0.2.1 }", "flush set inet palisade tcp.22.drop.v4",
+		"insert rule inet palisade prerouting accept",
+	} {
+		out, err := nftTool(t, attack)
+		if err == nil && attack != "flush ruleset" {
+			t.Errorf("nft %s: done\n%s", attack, out)
+		}
+		wantHeld(t, b, "tcp.22.drop.v4 192.0.2.1/32 60")
+	}
+	if err := b.Close(false); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKernelForeignChangesElsewhereAreNoReasonToRebuild(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	b := open(t, nft.Options{Plain: true})
+	lay(t, b, wished(t, scopes(), 0, "jail:sshd 192.0.2.1"))
+	for range 3 {
+		if out, err := nftTool(t, "add table inet other; delete table inet other"); err != nil {
+			t.Fatal(err, out)
+		}
+		if err := b.Apply([]firewall.Change{{Set: firewall.Set{Group: "tcp.22.drop", Bits: 32}, Prefix: prefix("192.0.2.2")}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Inspect(0); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// many gives n bans that all differ.
+func many(n int) iter.Seq[firewall.Wish] {
+	return func(yield func(firewall.Wish) bool) {
+		until := time.Now().Add(time.Hour)
+		for i := range n {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32)
+			if i%10 == 0 {
+				p = netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, 12: byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)}), 128)
+			}
+			if !yield(firewall.Wish{Owner: "jail:sshd", Prefix: p, Until: until}) {
+				return
+			}
+		}
+	}
+}
+
+func wishedMany(tb testing.TB, n int) *firewall.Table {
+	tb.Helper()
+	t := wished(tb, scopes(), 0)
+	for w := range many(n) {
+		if err := t.Wish(w); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return t
+}
+
+func TestKernelNoneOfManyIsLost(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	const n = 20_000
+	for _, small := range []bool{false, true} {
+		b := open(t, nft.Options{})
+		if small {
+			if err := b.SmallBuffer(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		table := wishedMany(t, n)
+		for range 2 {
+			lay(t, b, table)
+		}
+		v, err := b.Inspect(-1)
+		if err != nil || len(v.Elements) != n {
+			t.Errorf("%d elements of %d, %v", len(v.Elements), n, err)
+		}
+		if err := b.Close(false); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRestore100k(b *testing.B) {
+	if !namespace(b) {
+		return
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		backend := open(b, nft.Options{})
+		table := wishedMany(b, 100_000)
+		lay(b, backend, table)
+		table.Replaced(time.Now())
+		if err := backend.Close(false); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(maxRSS(b))/(1<<20), "MB-RSS")
+	runtime.KeepAlive(b)
+}
+
+// maxRSS is the most memory that this process has had, in bytes.
+func maxRSS(tb testing.TB) int64 {
+	tb.Helper()
+	data, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var kb int64
+	_, rest, _ := strings.Cut(string(data), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &kb); err != nil {
+		tb.Fatal(err)
+	}
+	return kb << 10
+}
+
+// BenchmarkBan is one ban and its end, as the kernel takes them.
+func BenchmarkBan(b *testing.B) {
+	if !namespace(b) {
+		return
+	}
+	backend := open(b, nft.Options{})
+	lay(b, backend, wishedMany(b, 10_000))
+	set := firewall.Set{Group: "tcp.22.drop", Bits: 32}
+	ban := []firewall.Change{{Set: set, Prefix: prefix("192.0.2.1"), Timeout: time.Hour, Fresh: true}}
+	unban := []firewall.Change{{Set: set, Prefix: prefix("192.0.2.1"), Remove: true}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := errors.Join(backend.Apply(ban), backend.Apply(unban)); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

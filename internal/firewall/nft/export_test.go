@@ -1,0 +1,44 @@
+package nft
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/firewall"
+)
+
+// Without makes a backend behave as on a kernel that lacks features.
+func (b *Backend) Without(f Features) {
+	b.features.Update = b.features.Update && !f.Update
+	b.features.Destroy = b.features.Destroy && !f.Destroy
+}
+
+// Owned tells whether others are kept out of the table.
+func (b *Backend) Owned() bool { return !b.plain }
+
+// Vanish ends the backend as the death of its process would.
+func (b *Backend) Vanish() error { return b.socket.close() }
+
+// SmallBuffer takes from the socket what only privilege gave it.
+func (b *Backend) SmallBuffer() error { return unix.SetsockoptInt(b.socket.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 50_000) }
+
+// ReadAll reads bytes in every way in which those of the kernel are read.
+func ReadAll(data []byte) (total int) {
+	_ = messages(data, func(m message) error {
+		total += len(m.payload)
+		attributes(m.body(), func(_ uint16, value []byte) {
+			total += len(text(value)) + len(comment(value))
+			_ = number(value)
+			attributes(value, func(_ uint16, value []byte) { total += len(value) })
+		})
+		if r := parseRefusal(m); r != nil {
+			total += len(r.text)
+		}
+		for _, v6 := range []bool{false, true} {
+			if e, ok := readElement(firewall.Set{Group: "g", V6: v6, Bits: 24}, m.body()); ok && e.Prefix.IsValid() {
+				total++
+			}
+		}
+		return nil
+	})
+	return total
+}
