@@ -100,8 +100,8 @@ type definition struct {
 	at       Origin // of the spec in the jail
 	release  Release
 	jailSets func(option string) bool // options that the jail takes into its own hands; nil for none
-	settings []setting // what [Definition] says
-	params   []setting // what the spec and [Init] say
+	settings []setting                // what [Definition] says
+	params   []setting                // what the spec and [Init] say
 	tags     map[string]string
 	// perFamily names what has a variant for a family of addresses; it is chosen when an action runs.
 	perFamily map[string]bool
@@ -196,14 +196,15 @@ func (d *definition) readDefinition(inits []setting) error {
 		}
 	}
 	for _, name := range names {
-		if _, given := d.spec.Param(name); given || d.written(name) == nil {
+		_, given := d.spec.Param(name)
+		_, known := findOption(d.options, name)
+		if given || d.written(name) == nil {
 			continue
 		}
 		if d.pass == filterPass && (d.jailSets(name) || slices.ContainsFunc(inits, func(s setting) bool { return s.name == name })) {
 			continue
 		}
 		ev := others
-		_, known := findOption(d.options, name)
 		if known {
 			ev = named
 		}
@@ -238,7 +239,7 @@ func (d *definition) readParams(inits []setting) {
 		d.params = append(d.params, setting{p.Name, p.Value, at})
 	}
 	for _, s := range inits {
-		if plain, _, conditional := strings.Cut(s.name, "?"); conditional && d.release != Release10 {
+		if plain, condition := splitCondition(s.name); condition != "" && d.release != Release10 {
 			if p, given := d.spec.Param(plain); given {
 				s.value = p
 			}
@@ -284,13 +285,10 @@ func (d *definition) lookupKey(tag string) (string, error) {
 	plain := &evaluator{set: d.set, doubt: d.ev.doubt}
 	switch strings.ToLower(sec) {
 	case "known":
-		if known := d.set.known[definitionSection]; known != nil {
-			e, ok := known[strings.ToLower(key)]
-			if !ok {
-				e, ok = d.set.defaults.byKey[strings.ToLower(key)]
-			}
-			if ok {
-				return plain.interpolate(definitionSection, e)
+		if d.set.known[definitionSection] != nil {
+			v, err := plain.get(knownPrefix+definitionSection, key)
+			if !errors.Is(err, errUnset) {
+				return v, err
 			}
 		}
 		sec = definitionSection

@@ -42,7 +42,11 @@ func (ev *evaluator) raw(sec, key string) (entry, bool) {
 	if v, ok := ev.vars[key]; ok {
 		return entry{value: v, at: Origin{Section: sec, Key: key}}, true
 	}
-	if s := ev.set.byName[sec]; s != nil {
+	if of, ok := strings.CutPrefix(sec, knownPrefix); ok {
+		if e, ok := ev.set.known[of][key]; ok {
+			return e, true
+		}
+	} else if s := ev.set.byName[sec]; s != nil {
 		if e, ok := s.byKey[key]; ok {
 			return e, true
 		}
@@ -50,6 +54,9 @@ func (ev *evaluator) raw(sec, key string) (entry, bool) {
 	e, ok := ev.set.defaults.byKey[key]
 	return e, ok
 }
+
+// knownPrefix begins the name of the section that holds the replaced values of another.
+const knownPrefix = "KNOWN/"
 
 // get is the value of a key with its references replaced; errUnset if it is set nowhere.
 func (ev *evaluator) get(sec, key string) (string, error) {

@@ -158,7 +158,7 @@ func (l *loader) load() error {
 		}
 	}
 	for _, sec := range l.jails.sections {
-		if sec.name != includesSection && !strings.HasPrefix(sec.name, "KNOWN/") {
+		if sec.name != includesSection && !strings.HasPrefix(sec.name, knownPrefix) {
 			l.jail(sec)
 		}
 	}
