@@ -193,18 +193,28 @@ func (f *fields) fromWeekOrDay() {
 	}
 }
 
-// inZone reads a clock on the wall in a zone. Where it shows a time twice, in autumn, the later one
-// with standard time is taken; a time that it never shows, in spring, is read as if the clock had not
-// been changed yet.
+// inZone reads a clock on the wall in a zone. A time that the clock never shows, in spring, is read as
+// if it had not been changed yet. One that it shows twice, in autumn, is the second of the two east of
+// Greenwich and the first west of it: this walks as the C library's mktime does, from the time in UTC
+// towards what the zone's offsets make of it, and stops where that walk first fits.
+//
+// The C library begins where its last answer was, so that within those hours fail2ban's answer depends
+// on the lines before; this is what it says when it has not been asked before.
 func inZone(naive time.Time, zone *time.Location) time.Time {
-	const day = 24 * time.Hour
-	_, before := naive.Add(-day).In(zone).Zone()
-	_, after := naive.Add(day).In(zone).Zone()
-	early := naive.Add(-time.Duration(before) * time.Second).In(zone)
-	late := naive.Add(-time.Duration(after) * time.Second).In(zone)
-	_, lateOffset := late.Zone()
-	if lateOffset == after && before != after {
-		return late // valid under the later rules
+	const steps = 6 // a zone in which the walk is longer does not exist; mktime gives up then
+	at, last, beforeLast := naive, naive, naive
+	lastDST := false
+	for range steps {
+		local := at.In(zone)
+		_, offset := local.Zone()
+		next := naive.Add(-time.Duration(offset) * time.Second)
+		dst := local.IsDST()
+		// To and fro over the gap of spring: the end with daylight saving is taken.
+		turning := at.Equal(beforeLast) && !at.Equal(last) && (dst || !lastDST)
+		if next.Equal(at) || turning {
+			return local
+		}
+		beforeLast, last, at, lastDST = last, at, next, dst
 	}
-	return early
+	return at.In(zone)
 }

@@ -286,3 +286,56 @@ func TestTablesEqualFail2bans(t *testing.T) {
 		t.Errorf("only %d lines compared", n)
 	}
 }
+
+// TestLocalTimesEqualMktimes holds the changes of the clock against the C library, which is what
+// fail2ban asks. It remembers its last answer where a time comes twice, so each time is asked in a
+// process that has not been asked before.
+func TestLocalTimesEqualMktimes(t *testing.T) {
+	const script = `
+import sys, json, os, time
+out = []
+for zone, wall in json.load(sys.stdin):
+    r, w = os.pipe()
+    if os.fork() == 0:
+        os.environ["TZ"] = zone; time.tzset()
+        at = time.mktime(time.strptime(wall, "%Y-%m-%d %H:%M:%S")[:8] + (-1,))
+        os.write(w, str(int(at)).encode()); os._exit(0)
+    os.close(w); out.append(int(os.read(r, 32))); os.close(r); os.wait()
+json.dump(out, sys.stdout)
+`
+	var asked [][2]string
+	templates := map[string]*date.Templates{}
+	for _, name := range []string{
+		"UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Europe/London", "Europe/Dublin",
+		"America/Sao_Paulo", "America/St_Johns", "Asia/Kathmandu",
+	} {
+		zone := mustLoad(t, name)
+		templates[name] = mustCompile(t, date.Options{Pattern: "%Y-%m-%d %H:%M:%S", Local: zone}, testNow)
+		for at := time.Date(2018, 1, 1, 0, 0, 0, 0, time.UTC); at.Year() < 2019; at = at.Add(time.Hour) {
+			_, before := at.Add(-time.Hour).In(zone).Zone()
+			_, after := at.In(zone).Zone()
+			if before == after {
+				continue
+			}
+			first := at.Add(time.Duration(min(before, after)) * time.Second) // on the wall
+			for wall := first.Add(-time.Hour); wall.Before(first.Add(3 * time.Hour)); wall = wall.Add(15 * time.Minute) {
+				asked = append(asked, [2]string{name, wall.UTC().Format(time.DateTime)})
+			}
+		}
+		asked = append(asked, [2]string{name, "2026-11-22 12:00:00"}, [2]string{name, "2035-07-01 12:00:00"})
+	}
+	in, err := json.Marshal(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []int64
+	oracle.JSON(t, script, in, &want)
+	for i, a := range asked {
+		if r := templates[a[0]].NewDetector().Find(pyre.NewSubject(a[1]), testNow); r.Time.Unix() != want[i] {
+			t.Errorf("%s in %s: ours %d, mktime's %d (%+d)", a[1], a[0], r.Time.Unix(), want[i], r.Time.Unix()-want[i])
+		}
+	}
+	if len(asked) < 200 {
+		t.Errorf("only %d times compared", len(asked))
+	}
+}
