@@ -19,7 +19,9 @@ func (b *Backend) Owned() bool { return !b.plain }
 func (b *Backend) Vanish() error { return b.socket.close() }
 
 // SmallBuffer takes from the socket what only privilege gave it.
-func (b *Backend) SmallBuffer() error { return unix.SetsockoptInt(b.socket.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 50_000) }
+func (b *Backend) SmallBuffer() error {
+	return unix.SetsockoptInt(b.socket.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 50_000)
+}
 
 // ReadAll reads bytes in every way in which those of the kernel are read.
 func ReadAll(data []byte) (total int) {
