@@ -173,7 +173,7 @@ func (w *logWriter) write(t *testing.T, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(15 * time.Millisecond):
 		}
 	}
 }
