@@ -1,10 +1,10 @@
 package config
 
 import (
-	"encoding/json"
-	"errors"
+	"fmt"
 	"path"
 	"strings"
+	"unicode/utf16"
 )
 
 // actionAssembly is one action on its way.
@@ -161,34 +161,41 @@ func (a *assembly) readPython(s Spec, at Origin) (*actionAssembly, error) {
 		}
 		act.action.Params = append(act.action.Params, p)
 	}
-	text, err := jsonObject(act.action.Params)
-	if err != nil {
-		return nil, errors.Join(errors.New("write the arguments"), err)
-	}
-	act.kwargs = text
+	act.kwargs = jsonObject(act.action.Params)
 	return act, nil
 }
 
 // jsonObject writes parameters as Python's json does: in order, ASCII only, blanks behind commas and
 // colons.
-func jsonObject(params []Param) (string, error) {
+func jsonObject(params []Param) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i, p := range params {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		for j, s := range []string{p.Name, p.Value} {
-			if j > 0 {
-				b.WriteString(": ")
-			}
-			quoted, err := json.Marshal(s)
-			if err != nil {
-				return "", err
-			}
-			b.Write(quoted)
-		}
+		writeJSON(&b, p.Name)
+		b.WriteString(": ")
+		writeJSON(&b, p.Value)
 	}
 	b.WriteByte('}')
-	return b.String(), nil
+	return b.String()
+}
+
+func writeJSON(b *strings.Builder, s string) {
+	short := map[rune]string{'"': `\"`, '\\': `\\`, '\n': `\n`, '\r': `\r`, '\t': `\t`, '\b': `\b`, '\f': `\f`}
+	b.WriteByte('"')
+	for _, r := range s {
+		switch escape, ok := short[r]; {
+		case ok:
+			b.WriteString(escape)
+		case r < ' ' || r > '~':
+			for _, unit := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(b, `\u%04x`, unit)
+			}
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
 }

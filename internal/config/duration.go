@@ -86,7 +86,7 @@ func timeTokens(s string) ([]timeToken, error) {
 				return nil, err
 			}
 			if len(tokens) > 0 && tokens[len(tokens)-1].isNumber() {
-				if !spaced && !tokens[len(tokens)-1].isUnit() {
+				if !spaced && !tokens[len(tokens)-1].isUnit() || c == '.' {
 					return nil, fmt.Errorf("unexpected %s", s[:n])
 				}
 				tokens = append(tokens, timeToken{text: "+"})

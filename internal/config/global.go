@@ -137,6 +137,6 @@ func (r *globalReader) purgeAge() {
 func (r *globalReader) stackSize() {
 	if n, ok := r.integer("Thread", "stacksize"); ok {
 		r.config.Global.StackSize = n
-		r.config.stream = append([][]any{{"set", "thread", []any{[]any{"stacksize", n}}}}, r.config.stream...)
+		r.config.stream = append([][]any{{"set", "thread", map[string]any{"stacksize": n}}}, r.config.stream...)
 	}
 }

@@ -152,7 +152,7 @@ func (p *iniParser) line(line string) {
 	default:
 		p.option(key, value)
 		if broken {
-			p.undecodable(key, text)
+			p.undecodable(key, value)
 		}
 	}
 }

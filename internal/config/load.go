@@ -66,7 +66,7 @@ func (c *Config) Jail(name string) (*Jail, bool) {
 }
 
 // Stream gives the configuration as the commands that fail2ban's client sends to its server at a
-// start, in their order: lists of strings, ints, bools, nil and lists of these. A jail that cannot be
+// start, in their order: lists of strings, ints, bools, nil, maps and lists of these. A jail that cannot be
 // used is a "config-error" command in its place.
 func (c *Config) Stream() [][]any { return c.stream }
 

@@ -139,18 +139,31 @@ func TestStreamOfDebiansJailsEqualsFail2bans(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "jail.local"), []byte("[DEFAULT]\nenabled = true\naction = %(action_mwl)s\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
+	sameStream(t, dir)
+}
+
+// What a Debian machine runs out of the box: sshd alone.
+func TestStreamOfDebiansDefaultEqualsFail2bans(t *testing.T) {
+	sameStream(t, filepath.Join(oracle.Fail2ban(t), "etc/fail2ban"))
+}
+
+// sameStream compares our commands for a folder with those of fail2ban's client.
+func sameStream(t *testing.T, dir string) {
+	t.Helper()
 	theirs, why, ok := oracleStream(t, dir)
+	if !ok {
+		t.Fatalf("fail2ban refuses the configuration: %s", why)
+	}
 	c, err := Load(Options{Dir: dir, Release: Release10, Version: "1.0.2"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range c.Errors() {
-		t.Log(p.Severity, p.Jail, p)
-	}
-	if !ok {
-		t.Fatal(why)
-	}
 	for _, d := range diff(comparableStream(t, c.Stream()), comparableStream(t, theirs)) {
 		t.Error(d)
+	}
+	if t.Failed() {
+		for _, p := range c.Problems {
+			t.Log(p)
+		}
 	}
 }

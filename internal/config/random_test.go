@@ -43,6 +43,17 @@ type batchResult struct {
 	Stream [][]any `json:"stream"`
 }
 
+// batch asks fail2ban's client for the streams of many folders.
+func batch(t *testing.T, dirs []string) []batchResult {
+	t.Helper()
+	var results []batchResult
+	oracle.JSON(t, batchScript, []byte(strings.Join(dirs, "\n")), &results)
+	if len(results) != len(dirs) {
+		t.Fatalf("%d results for %d folders", len(results), len(dirs))
+	}
+	return results
+}
+
 // treeMaker makes configuration trees that use everything that the dialect has, mostly rightly.
 type treeMaker struct {
 	*rand.Rand
@@ -288,10 +299,8 @@ func TestStreamOfRandomTreesEqualsFail2bans(t *testing.T) {
 		writeFiles(t, dir, m.tree())
 		dirs = append(dirs, dir)
 	}
-	var results []batchResult
-	oracle.JSON(t, batchScript, []byte(strings.Join(dirs, "\n")), &results)
 	usable := 0
-	for i, theirs := range results {
+	for i, theirs := range batch(t, dirs) {
 		ours, err := Load(Options{Dir: dirs[i], Release: Release10, Version: "1.0.2"})
 		if err != nil {
 			t.Fatal(err)
