@@ -38,7 +38,7 @@ var imports = map[string][]string{
 		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
 	},
-	"cmd/agentd":   {"internal/*", "filters", "jails", "golang.org/x/sys"},
+	"cmd/agentd":   {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
 	"cmd/agentctl": {"internal/config", "internal/control", "internal/filter", "internal/ident", "golang.org/x/sys"},
 	"demo":         {"internal/control", "golang.org/x/sys"},
 	// For tests only: nothing but test files may import it.
