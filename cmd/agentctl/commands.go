@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -110,12 +111,7 @@ func find(name string) *command {
 }
 
 func (c *command) takes(option string) bool {
-	for _, o := range c.options {
-		if o == option {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(c.options, option)
 }
 
 func overview() string {

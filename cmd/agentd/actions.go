@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -90,7 +91,7 @@ func scopeOf(jailName string, a *config.Action) (s firewall.Scope, ok bool, err 
 		return s, true, nil
 	}
 	s.Ports, err = firewall.ParsePorts(get("port", "ssh"), func(name, protocol string) (uint16, bool) {
-		port, err := net.LookupPort(protocol, name)
+		port, err := net.DefaultResolver.LookupPort(context.Background(), protocol, name) // a file, not the network
 		return uint16(port), err == nil
 	})
 	return s, true, err

@@ -11,18 +11,17 @@ import (
 
 // flags are the command line.
 type flags struct {
-	config     string
-	configSet  bool // named by the user: it must exist
-	socket     string
-	f2bSocket  string
-	db         string
-	firewall   string
-	logTarget  string
-	logLevel   string
-	pidfile    string
-	check      bool
-	version    bool
-	foreground bool
+	config    string
+	configSet bool // named by the user: it must exist
+	socket    string
+	f2bSocket string
+	db        string
+	firewall  string
+	logTarget string
+	logLevel  string
+	pidfile   string
+	check     bool
+	version   bool
 }
 
 // errHelp: the user asked for help and has got it.
@@ -54,7 +53,7 @@ Example: try an existing configuration without touching the machine
   agentd -c /etc/fail2ban --firewall memory --db /tmp/try.db -s /tmp/try.sock
 `
 
-func parseFlags(args []string, stdout, stderr io.Writer) (flags, error) {
+func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	var f flags
 	set := flag.NewFlagSet("agentd", flag.ContinueOnError)
 	set.SetOutput(io.Discard)

@@ -138,6 +138,7 @@ type logWriter struct {
 }
 
 func (w *logWriter) write(t *testing.T, stop <-chan struct{}) {
+	t.Helper()
 	f, err := os.OpenFile(w.path, os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		t.Error(err)

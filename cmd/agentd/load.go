@@ -250,15 +250,14 @@ func (b *builder) filter(j *agent.Jail, now time.Time) {
 
 // optionErrors takes the errors of a filter's options apart.
 func optionErrors(err error) []*filter.OptionError {
-	var one *filter.OptionError
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the join itself is asked for
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*filter.OptionError
 		for _, e := range joined.Unwrap() {
 			all = append(all, optionErrors(e)...)
 		}
 		return all
 	}
-	if errors.As(err, &one) {
+	if one, ok := errors.AsType[*filter.OptionError](err); ok {
 		return []*filter.OptionError{one}
 	}
 	if err != nil {

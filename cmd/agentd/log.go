@@ -163,6 +163,7 @@ func (r recorder) decision(d jail.Decision) {
 		say("fail2ban.actions", levelNotice, "%s already banned", id)
 	case jail.Expired:
 		say("fail2ban.actions", slog.LevelInfo, "Ignore %s, expired bantime", id)
+	case jail.FoundBad, jail.IncreaseBan, jail.Prolong: // details of the decision before them
 	case jail.Evicted:
 		say("fail2ban.filter", slog.LevelWarn, "Forgot the failures of %s: too many addresses are being counted", id)
 	}

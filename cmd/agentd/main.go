@@ -31,7 +31,7 @@ func main() {
 
 // run is main without the process: 0 done, 1 failed, 2 wrong usage.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	f, err := parseFlags(args, stdout, stderr)
+	f, err := parseFlags(args, stdout)
 	switch {
 	case errors.Is(err, errHelp):
 		return 0
@@ -165,7 +165,7 @@ func runAll(ctx context.Context, a *agent.Agent, server *control.Server, ready <
 		case err := <-agentEnded:
 			endServer()
 			if serverEnded != nil {
-				<-serverEnded
+				err = errors.Join(err, <-serverEnded)
 			}
 			log.Info("stopped")
 			return err

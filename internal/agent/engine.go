@@ -24,8 +24,8 @@ const (
 	commitQuietDelay = 5 * time.Second
 
 	// After a failed commit the next try waits, twice as long each time.
-	retryMin = time.Second
-	retryMax = 30 * time.Second
+	retryFirst = time.Second
+	retryLast  = 30 * time.Second
 
 	purgeInterval = time.Hour // as fail2ban purges its database
 )
@@ -296,7 +296,7 @@ func (e *engine) begin(batches chan<- store.Batch) bool {
 	clear(e.moved)
 	e.inFlight, e.inFlightW = &b, e.waiting
 	e.staged, e.waiting = 0, nil
-	if b.Changes.Empty() && len(b.Positions) == 0 {
+	if b.Empty() && len(b.Positions) == 0 {
 		e.finish(nil)
 		return false
 	}
@@ -317,7 +317,7 @@ func (e *engine) finish(err error) {
 		e.retry = 0
 		return
 	}
-	e.retry = min(max(2*e.retry, retryMin), retryMax)
+	e.retry = min(max(2*e.retry, retryFirst), retryLast)
 	e.book.Return(b.Changes)
 	e.staged++
 	for _, p := range b.Positions {

@@ -125,6 +125,7 @@ func (in *intake) process(ctx context.Context, w *watch, text string, now time.T
 		w.counts.matched.Add(1)
 	case filter.Ignored:
 		w.counts.ignored.Add(1)
+	case filter.Missed, filter.TooOld:
 	}
 	var failures []observedFailure
 	for _, m := range r.Matches {

@@ -18,8 +18,8 @@ import (
 
 // A reader that fails is started again after a while, twice as long each time.
 const (
-	readerRetryMin = time.Second
-	readerRetryMax = time.Minute
+	readerRetryFirst = time.Second
+	readerRetryLast  = time.Minute
 )
 
 // sources runs one reader per file, however many jails watch the file, and one watcher per pattern.
@@ -199,7 +199,7 @@ func (j Jail) watches(path string) (wants, fromEnd bool) {
 // run reads until ctx ends, starting again with back-off after an error, then hands the engine what
 // it has read last.
 func (r *reader) run(ctx context.Context, log *slog.Logger) {
-	wait := readerRetryMin
+	wait := readerRetryFirst
 	for {
 		err := r.file.Run(ctx, r.intake.deliver)
 		if ctx.Err() != nil {
@@ -211,7 +211,7 @@ func (r *reader) run(ctx context.Context, log *slog.Logger) {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
-		wait = min(2*wait, readerRetryMax)
+		wait = min(2*wait, readerRetryLast)
 	}
 	// The engine outlives the readers, so this cannot hang; and without it some lines are read twice.
 	if err := r.intake.flush(context.WithoutCancel(ctx)); err != nil && !errors.Is(err, errEngineEnded) {
@@ -234,7 +234,7 @@ func (s *sources) watch(ctx context.Context, pattern string) {
 	s.globs[pattern] = cancel
 	s.wg.Go(func() {
 		g := source.NewGlob(pattern, s.log)
-		wait := readerRetryMin
+		wait := readerRetryFirst
 		for {
 			err := g.Run(ctx, func(ctx context.Context, path string) error {
 				s.mu.Lock()
@@ -252,7 +252,7 @@ func (s *sources) watch(ctx context.Context, pattern string) {
 			case <-time.After(wait):
 			case <-ctx.Done():
 			}
-			wait = min(2*wait, readerRetryMax)
+			wait = min(2*wait, readerRetryLast)
 		}
 	})
 }

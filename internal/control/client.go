@@ -18,13 +18,13 @@ import (
 )
 
 var (
-	// ErrNotRunning: nobody listens on the socket.
+	// ErrNotRunning says that nobody listens on the socket.
 	ErrNotRunning = errors.New("agentd is not running")
-	// ErrPermission: the socket is not for this user.
+	// ErrPermission says that the socket is not for this user.
 	ErrPermission = errors.New("no permission")
-	// ErrNotOurs: there is something at the path that is not agentd's socket.
+	// ErrNotOurs says that there is something at the path that is not agentd's socket.
 	ErrNotOurs = errors.New("not agentd's socket")
-	// ErrNoAnswer: agentd took the request and did not answer in time.
+	// ErrNoAnswer says that agentd took the request and did not answer in time.
 	ErrNoAnswer = errors.New("agentd does not answer")
 )
 
@@ -228,8 +228,7 @@ func (c *Client) explain(err error) error {
 	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
 		return fmt.Errorf("%w on %s within %v (see its log)", ErrNoAnswer, c.path, answerTimeout)
 	}
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
 	return c.foreign(err)

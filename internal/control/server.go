@@ -110,12 +110,13 @@ func (s *Server) Run(ctx context.Context) error {
 	grace, endGrace := context.WithTimeout(base, shutdownGrace)
 	defer endGrace()
 	// Streams of events would never end by themselves.
-	context.AfterFunc(grace, cancel)
 	time.AfterFunc(shutdownGrace/3, cancel)
 	if err := s.http.Shutdown(grace); err != nil {
-		s.http.Close() //nolint:errcheck // what is left is cut off
+		_ = s.http.Close() // what is left is cut off
 	}
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("answer on %s: %w", s.path, err)
+	}
 	return nil
 }
 

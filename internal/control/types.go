@@ -7,9 +7,9 @@ import (
 )
 
 var (
-	// ErrNoJail: there is no such jail.
+	// ErrNoJail says that there is no such jail.
 	ErrNoJail = errors.New("there is no such jail")
-	// ErrInvalid: the request makes no sense as it stands.
+	// ErrInvalid says that the request makes no sense as it stands.
 	ErrInvalid = errors.New("bad request")
 )
 

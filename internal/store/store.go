@@ -21,11 +21,11 @@ import (
 )
 
 var (
-	// ErrLocked: another process has the file open, most likely a running daemon.
+	// ErrLocked says that another process has the file open, most likely a running daemon.
 	ErrLocked = errors.New("the database is in use")
-	// ErrCorrupt: the file is damaged, or is no database of ours.
+	// ErrCorrupt says that the file is damaged, or is no database of ours.
 	ErrCorrupt = errors.New("the database is damaged")
-	// ErrNewer: a newer release has written the file in a form that this one does not know.
+	// ErrNewer says that a newer release has written the file in a form that this one does not know.
 	ErrNewer = errors.New("the database was written by a newer release")
 )
 

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -24,21 +25,21 @@ import (
 	"github.com/palisade-agent/palisade/internal/store"
 )
 
-func open(t testing.TB, path string) *store.DB {
-	t.Helper()
+func open(tb testing.TB, path string) *store.DB {
+	tb.Helper()
 	d, err := store.Open(path, store.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { d.Close() })
+	tb.Cleanup(func() { d.Close() })
 	return d
 }
 
-func load(t testing.TB, d *store.DB) store.Snapshot {
-	t.Helper()
+func load(tb testing.TB, d *store.DB) store.Snapshot {
+	tb.Helper()
 	s, err := d.Load()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -140,7 +141,7 @@ func TestOpenTellsWhatIsWrong(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "db")
 		open(t, path)
 		_, err := store.Open(path, store.Options{})
-		if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), fmt.Sprint(os.Getpid())) {
+		if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
 			t.Errorf("%v: want it to name process %d", err, os.Getpid())
 		}
 	})
@@ -388,7 +389,7 @@ func BenchmarkLoad100k(b *testing.B) {
 
 func BenchmarkCommit(b *testing.B) {
 	for _, n := range []int{1, 256} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			d := open(b, filepath.Join(b.TempDir(), "db"))
 			i := 0
 			for b.Loop() {
