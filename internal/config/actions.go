@@ -51,7 +51,7 @@ func (a *assembly) readAction(s Spec, at Origin) (*actionAssembly, error) {
 		return nil, a.missingFault("action", s.Name, at)
 	}
 	if set.broken != nil {
-		return nil, faultf(at, "correct "+placeOf(*set.broken), "the action %s has an error: %s", oneLine(s.Name), set.broken.Error())
+		return nil, faultf(at, "see "+placeOf(*set.broken), "the action %s has an error: %s", oneLine(s.Name), set.broken.Msg)
 	}
 	written := s
 	s.Params = a.named(s)

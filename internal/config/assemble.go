@@ -80,21 +80,25 @@ func (l *loader) jail(sec *section) {
 		return
 	}
 	err := a.assemble()
-	if err == nil {
-		err = a.trusted()
-	}
 	if errors.Is(err, errSkipped) {
 		l.flush(a)
 		return
 	}
+	var jail Jail
+	ok := false
+	if doubt := a.trusted(); doubt != nil {
+		err = doubt // what else is wrong may only follow from it
+	} else {
+		jail, ok = a.check()
+	}
 	if err != nil {
+		ok = false
 		f := asFault(err)
 		if f.at.IsZero() {
 			f.at = a.at
 		}
 		a.problems = append(a.problems, f.at.Problem(Error, sec.name, f.msg, f.hint))
 	}
-	jail, ok := a.check()
 	l.flush(a)
 	if !ok {
 		l.emit("config-error", fmt.Sprintf("Jail '%s' skipped, because of wrong configuration: %s",
@@ -224,7 +228,7 @@ func (a *assembly) readFilter() error {
 		return a.missingFault("filter", a.spec.Name, at)
 	}
 	if set.broken != nil {
-		return faultf(at, "correct "+placeOf(*set.broken), "the filter has an error: %s", set.broken.Error())
+		return faultf(at, "see "+placeOf(*set.broken), "the filter has an error: %s", set.broken.Msg)
 	}
 	known, err := a.evaluateFilter(knownPass, set, at, vars)
 	if err != nil {

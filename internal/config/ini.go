@@ -14,6 +14,7 @@ type entry struct {
 	value string
 	at    Origin   // its Value is not set: value says it
 	taint *Problem // why the value cannot be trusted; nil if it can
+	lost  bool     // a value was meant, and could not be read
 }
 
 func (e entry) origin() Origin {
@@ -98,6 +99,7 @@ func parseINI(name, text string) *iniFile {
 		e, ok := f.defaults.byKey[key]
 		if !ok {
 			e.at = Origin{File: problem.File, Line: problem.Line, Section: defaultSection, Key: key}
+			e.lost = true
 		}
 		e.taint = problem
 		f.defaults.set(key, e)

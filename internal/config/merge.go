@@ -36,7 +36,12 @@ func (s *fileSet) merge(f *iniFile) {
 		}
 	}
 	for _, key := range f.defaults.keys {
-		s.defaults.set(key, f.defaults.byKey[key])
+		e := f.defaults.byKey[key]
+		if old, ok := s.defaults.byKey[key]; ok && e.lost {
+			old.taint = e.taint
+			e = old
+		}
+		s.defaults.set(key, e)
 	}
 	if f.defaults.taint != nil {
 		s.defaults.taint = f.defaults.taint
