@@ -107,7 +107,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return fmt.Errorf("answer on %s: %w", s.path, err)
 	case <-ctx.Done():
 	}
-	grace, endGrace := context.WithTimeout(base, shutdownGrace)
+	grace, endGrace := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer endGrace()
 	// Streams of events would never end by themselves.
 	time.AfterFunc(shutdownGrace/3, cancel)
