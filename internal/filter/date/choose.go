@@ -2,7 +2,6 @@ package date
 
 import (
 	"math"
-	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -19,7 +18,7 @@ type Detector struct {
 	list      []*state // in the order in which they are tried, which changes
 
 	last        int // index of the template that matched last
-	start, end  int // of its match, in bytes
+	start, end  int // of its match, in characters
 	left        [2]string
 	right       [2]string // the characters on either side of these two places, outer and inner
 	firstUnused int
@@ -27,6 +26,8 @@ type Detector struct {
 	match *pyre.Match // of the template tried last
 	spare *pyre.Match // of the best candidate so far
 	part  *pyre.Subject
+
+	traits traits // of the line that is being searched
 }
 
 // state is what a detector knows of a template.
@@ -35,7 +36,7 @@ type state struct {
 	hits     int // as the winner
 	matched  int // at all
 	lastUsed time.Time
-	distance int
+	distance int // where it stood as the winner, in characters
 }
 
 // Result is what Find found.
@@ -63,9 +64,7 @@ func (t *Templates) NewDetector() *Detector {
 
 // Find looks for the date in a line. A regex that hits its limit found nothing.
 func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
-	if d.templates.digits && !hasDigit(line.Text()) {
-		return Result{}
-	}
+	d.traits = traitsOf(line.Text())
 	winner := d.choose(line, now)
 	if winner == nil {
 		return Result{}
@@ -81,12 +80,6 @@ func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
 	}
 	r.Time, r.HasZone, r.Err = winner.time(line, d.match, &d.templates.options, now)
 	return r
-}
-
-// hasDigit reports whether a date could be in the text: a digit, or a character of which only the
-// regexes know whether it is one.
-func hasDigit(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r >= '0' && r <= '9' || r >= utf8.RuneSelf })
 }
 
 // choose finds the template whose date the line's is, and leaves its match in d.match.
@@ -110,7 +103,7 @@ func (d *Detector) choose(line *pyre.Subject, now time.Time) *state {
 		if i == skip || !d.search(t, line, 0) {
 			continue
 		}
-		start, _ := d.match.Group(0)
+		start := d.matchStart(line.Text())
 		switch {
 		case i+1 == len(d.list), t.anchored:
 			return d.won(i, line, now)
@@ -141,10 +134,10 @@ type candidate struct{ at, index int }
 func (d *Detector) tryLast(line *pyre.Subject, best *candidate) (won, searched bool) {
 	t, text := d.list[d.last], line.Text()
 	var found bool
-	if !t.anchored && d.sameSurroundings(text) {
+	if from, to, same := d.sameSurroundings(text, t); same {
 		// Only what stood between the two places is looked at, as if the line ended there.
-		d.part.Reset(text[:min(max(d.end, 0), len(text))])
-		found = d.search(t, d.part, d.start)
+		d.part.Reset(text[:to])
+		found = d.search(t, d.part, from)
 	} else {
 		searched = true
 		found = d.search(t, line, 0)
@@ -152,8 +145,11 @@ func (d *Detector) tryLast(line *pyre.Subject, best *candidate) (won, searched b
 	if !found {
 		return false, searched
 	}
-	start, end := d.match.Group(0)
-	if len(d.list) == 1 || t.anchored || start == d.start && end == d.end {
+	if len(d.list) == 1 || t.anchored {
+		return true, searched
+	}
+	start := d.matchStart(text)
+	if start == d.start && d.matchEnd(text) == d.end {
 		return true, searched
 	}
 	*best = candidate{at: start, index: d.last}
@@ -161,8 +157,23 @@ func (d *Detector) tryLast(line *pyre.Subject, best *candidate) (won, searched b
 	return false, searched
 }
 
+// matchStart and matchEnd say where the match in d.match stands, in characters: lines are compared by
+// what a reader would count, as fail2ban does.
+func (d *Detector) matchStart(text string) int {
+	start, _ := d.match.Group(0)
+	return utf8.RuneCountInString(text[:start])
+}
+
+func (d *Detector) matchEnd(text string) int {
+	_, end := d.match.Group(0)
+	return utf8.RuneCountInString(text[:end])
+}
+
 // search runs a template's regex; one that gave up has not matched.
 func (d *Detector) search(t *state, s *pyre.Subject, from int) bool {
+	if t.needs&^d.traits != 0 {
+		return false
+	}
 	ok, err := t.regex.SearchAt(s, from, d.match)
 	if err != nil || !ok {
 		return false
@@ -171,20 +182,47 @@ func (d *Detector) search(t *state, s *pyre.Subject, from int) bool {
 	return true
 }
 
-// sameSurroundings reports whether the characters where the last date began and ended are those of
-// then: outside the date the same, or inside the same and no letter or digit.
-func (d *Detector) sameSurroundings(text string) bool {
-	if d.start > len(text) || d.end > len(text) || !boundary(text, d.start) || !boundary(text, d.end) {
-		return false
+// sameSurroundings gives, in bytes, the place where the last date began and ended, if the template may
+// stand anywhere and the characters around that place are those of then: outside the date the same, or
+// inside the same and no letter or digit. A line that is shorter ends like one that ended with its date.
+func (d *Detector) sameSurroundings(text string, t *state) (from, to int, same bool) {
+	if t.anchored {
+		return 0, 0, false
 	}
-	leftOut, leftIn := around(text, d.start)
-	rightIn, rightOut := around(text, d.end)
-	return (leftOut == d.left[0] || leftIn == d.left[1] && !alphanumeric(leftIn)) &&
-		(rightOut == d.right[1] || rightIn == d.right[0] && !alphanumeric(rightIn))
+	from, whole := byteOf(text, 0, d.start)
+	if !whole {
+		return 0, 0, false
+	}
+	out, in := around(text, from)
+	if out != d.left[0] && !sameSeparator(in, d.left[1]) {
+		return 0, 0, false
+	}
+	to, whole = byteOf(text, from, d.end-d.start)
+	in, out = around(text, to)
+	if !whole {
+		in = ""
+	}
+	return from, to, out == d.right[1] || sameSeparator(in, d.right[0])
 }
 
-// boundary reports whether a character begins at i.
-func boundary(s string, i int) bool { return i >= 0 && (i == len(s) || utf8.RuneStart(s[i])) }
+// sameSeparator reports whether two characters are the same and neither letter nor digit.
+func sameSeparator(a, b string) bool {
+	r, n := utf8.DecodeRuneInString(a)
+	return n > 0 && a == b && !unicode.IsLetter(r) && !unicode.IsNumber(r)
+}
+
+// byteOf gives the offset that lies so many characters behind another one, or the end of the text if
+// it has not so many.
+func byteOf(text string, from, characters int) (offset int, whole bool) {
+	for ; characters > 0 && from < len(text); characters-- {
+		n := 1
+		if text[from] >= utf8.RuneSelf {
+			_, n = utf8.DecodeRuneInString(text[from:])
+		}
+		from += n
+	}
+	return from, characters <= 0
+}
 
 // around gives the characters before and after a place, "" where there is none.
 func around(s string, i int) (before, after string) {
@@ -193,23 +231,20 @@ func around(s string, i int) (before, after string) {
 	return s[i-n : i], s[i : i+m]
 }
 
-func alphanumeric(s string) bool {
-	r, n := utf8.DecodeRuneInString(s)
-	return n > 0 && (unicode.IsLetter(r) || unicode.IsNumber(r))
-}
-
 // won notes that the template at i has won with the match in d.match, and lets it rise in the list.
 func (d *Detector) won(i int, line *pyre.Subject, now time.Time) *state {
 	t := d.list[i]
-	d.start, d.end = d.match.Group(0)
+	text := line.Text()
+	start, end := d.match.Group(0)
+	d.start = utf8.RuneCountInString(text[:start])
+	d.end = d.start + utf8.RuneCountInString(text[start:end])
 	t.hits++
 	t.lastUsed, t.distance = now, d.start
 	if d.firstUnused == i {
 		d.firstUnused++
 	}
-	text := line.Text()
-	d.left[0], d.left[1] = around(text, d.start)
-	d.right[0], d.right[1] = around(text, d.end)
+	d.left[0], d.left[1] = around(text, start)
+	d.right[0], d.right[1] = around(text, end)
 	if i > 0 && i != d.last {
 		i = d.rise(i)
 	}

@@ -96,7 +96,7 @@ func TestStoriesOfChoice(t *testing.T) {
 // taken, and one that has not been of use for minutes makes way.
 func TestATemplateThatWinsRises(t *testing.T) {
 	const dayFirst, monthFirst = `%d/%m/%Y`, `%m/%d/%Y`
-	const clear, unclear = "11/22/2026", "11/10/2026" // only the second pattern can read the first
+	const plain, unclear = "11/22/2026", "11/10/2026" // only the second pattern can read the first
 	now := testNow
 	d, s := mustCompile(t, date.Options{Pattern: dayFirst + "\n" + monthFirst}, now).NewDetector(), pyre.NewSubject("")
 	steps := []struct {
@@ -106,7 +106,7 @@ func TestATemplateThatWinsRises(t *testing.T) {
 		want  string
 	}{
 		{"the first that fits, at first", 0, unclear, "Day/Month/Year"},
-		{"the other where only it fits", time.Second, clear, "Month/Day/Year"},
+		{"the other where only it fits", time.Second, plain, "Month/Day/Year"},
 		{"which matched last, and stands there again", time.Second, unclear, "Month/Day/Year"},
 	}
 	for _, step := range steps {

@@ -28,7 +28,6 @@ type Options struct {
 type Templates struct {
 	list    []*template
 	options Options
-	digits  bool      // no template can find a date where there is no digit
 	until   time.Time // the plausible years hold until then
 }
 
@@ -83,7 +82,6 @@ func Compile(o Options, now time.Time) (*Templates, error) {
 		t.list = append(t.list, tmpl)
 		return nil
 	}
-	t.digits = true
 	patterns := 0
 	for line := range strings.Lines(o.Pattern) {
 		line = strings.TrimSpace(line)
@@ -96,9 +94,6 @@ func Compile(o Options, now time.Time) (*Templates, error) {
 		list, own, err := b.fromLine(line)
 		if err != nil {
 			return nil, err
-		}
-		if own {
-			t.digits = false
 		}
 		for _, tmpl := range list {
 			if err := add(tmpl, !own && len(t.list) > 0); err != nil {
@@ -217,6 +212,7 @@ func (b builder) defaults() ([]*template, error) {
 		if err != nil {
 			return nil, err
 		}
+		t.needs = needsOf(d)
 		second = append(second, t)
 		if strings.HasPrefix(t.name, "^") || strings.HasPrefix(t.name, lineBeginMark) {
 			continue
@@ -228,7 +224,7 @@ func (b builder) defaults() ([]*template, error) {
 		if err != nil {
 			return nil, err
 		}
-		anchored.weight = anchoredWeight
+		anchored.weight, anchored.needs = anchoredWeight, t.needs
 		first = append(first, anchored)
 	}
 	return append(first, second...), nil

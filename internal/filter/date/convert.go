@@ -37,7 +37,7 @@ func (f *fields) read(groups []field, s *pyre.Subject, m *pyre.Match) error {
 		if !ok {
 			continue
 		}
-		if err := f.set(g.name, text, half); err != nil {
+		if err := f.set(g.name, plainDigits(text), half); err != nil {
 			return fmt.Errorf("%q: %w", text, err)
 		}
 	}
@@ -175,6 +175,9 @@ func (f *fields) naive() (time.Time, error) {
 
 // fromWeekOrDay finds month and day from the day of the year, or from the week and the weekday.
 func (f *fields) fromWeekOrDay() {
+	if f.year < 1 { // refused later
+		return
+	}
 	if !f.hasYday && f.hasWeek && f.hasWeekday {
 		first := (int(time.Date(f.year, 1, 1, 0, 0, 0, 0, time.UTC).Weekday()) + 6) % 7 // Monday is 0
 		day := f.weekday

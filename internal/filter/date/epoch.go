@@ -1,6 +1,7 @@
 package date
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,21 +33,29 @@ func numberOf(long bool) string {
 	return epochNumber
 }
 
-// findEpochTag finds the first {EPOCH} or {LEPOCH} in a pattern, in any case; an escaped brace is none.
-func findEpochTag(pattern string) (start, end int, long, ok bool) {
-	upper := strings.ToUpper(pattern)
-	for i := range len(upper) {
-		if upper[i] != '{' || i > 0 && upper[i-1] == '\\' {
-			continue
-		}
-		switch {
-		case strings.HasPrefix(upper[i:], "{EPOCH}"):
-			return i, i + len("{EPOCH}"), false, true
-		case strings.HasPrefix(upper[i:], "{LEPOCH}"):
-			return i, i + len("{LEPOCH}"), true, true
+var epochTag = regexp.MustCompile(`(?i)\{L?EPOCH\}`)
+
+// expandEpoch puts the number in the place of each {EPOCH} or {LEPOCH} of a pattern, in any case and not
+// escaped; if one of them is long, all are. The time is the first one's.
+func expandEpoch(pattern string) (regex string, long, ok bool) {
+	var tags [][]int
+	for _, tag := range epochTag.FindAllStringIndex(pattern, -1) {
+		if !escaped(pattern, tag[0]) {
+			tags = append(tags, tag)
+			long = long || tag[1]-tag[0] == len("{LEPOCH}")
 		}
 	}
-	return 0, 0, false, false
+	var b strings.Builder
+	end := 0
+	for i, tag := range tags {
+		open := "(?:"
+		if i == 0 {
+			open = "(?P<" + epochGroup + ">"
+		}
+		b.WriteString(pattern[end:tag[0]] + open + numberOf(long) + ")")
+		end = tag[1]
+	}
+	return b.String() + pattern[end:], long, len(tags) > 0
 }
 
 // epochTime reads the number that an epoch template found. The fraction is kept to the microsecond.

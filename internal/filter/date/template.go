@@ -38,6 +38,7 @@ type template struct {
 	anchored bool // at the start or the end of the line
 	atStart  bool // at the start
 	number   int  // the group with the number of an epoch template
+	needs    traits
 
 	fields []field // the named groups, in order, that a time is made of
 }
@@ -62,8 +63,8 @@ type builder struct{ year string }
 
 // fromPattern makes the template of a pattern with directives, in any of fail2ban's notations.
 func (b builder) fromPattern(pattern string) (*template, error) {
-	if start, end, long, ok := findEpochTag(pattern); ok {
-		return b.embeddedEpoch(pattern, start, end, long)
+	if regex, long, ok := expandEpoch(pattern); ok {
+		return embeddedEpoch(pattern, regex, long)
 	}
 	t := &template{pattern: pattern, kind: kindFields, weight: 1}
 	how, rest := boundWord, pattern
@@ -97,12 +98,11 @@ func (b builder) fromPattern(pattern string) (*template, error) {
 
 // embeddedEpoch makes the template of a pattern with {EPOCH} in it. What is cut is the pattern's own
 // group, or all of it.
-func (b builder) embeddedEpoch(pattern string, start, end int, long bool) (*template, error) {
+func embeddedEpoch(pattern, regex string, long bool) (*template, error) {
 	t := &template{name: pattern, kind: kindEpoch, weight: 1}
 	if long {
 		t.kind = kindLongEpoch
 	}
-	regex := pattern[:start] + "(?P<" + epochGroup + ">" + numberOf(long) + ")" + pattern[end:]
 	if err := t.compile(regex, boundWord); err != nil {
 		return nil, fmt.Errorf("date pattern %q: %w", pattern, err)
 	}
@@ -165,7 +165,7 @@ func (t *template) compile(regex string, how bounds) error {
 // cutFlags takes the global flags, as (?i), out of a regex.
 func cutFlags(regex string) (flags, rest string) {
 	for i := 0; i+3 < len(regex); i++ {
-		if !strings.HasPrefix(regex[i:], "(?") {
+		if !strings.HasPrefix(regex[i:], "(?") || escaped(regex, i) {
 			continue
 		}
 		end := i + 2
@@ -280,7 +280,7 @@ func (t *template) time(s *pyre.Subject, m *pyre.Match, o *Options, now time.Tim
 	switch t.kind {
 	case kindEpoch, kindLongEpoch:
 		text, _ := m.GroupText(s, t.number)
-		at, err = epochTime(text, t.kind == kindLongEpoch, o.Local)
+		at, err = epochTime(plainDigits(text), t.kind == kindLongEpoch, o.Local)
 		return at, true, err
 	case kindTAI64N:
 		text, _ := m.GroupText(s, t.number)
