@@ -16,9 +16,9 @@ const (
 	// transactions are not faster.
 	batchSize = 2000
 
-	// After an error the next try waits, twice as long each time. News are tried after retryMin.
-	retryMin = 100 * time.Millisecond
-	retryMax = 30 * time.Second
+	// After an error the next try waits, twice as long each time. News are tried after firstRetry.
+	firstRetry   = 100 * time.Millisecond
+	longestRetry = 30 * time.Second
 
 	// The kernel's timeouts follow a clock that nobody sets; beyond this difference they are renewed.
 	clockStep = time.Second
@@ -234,7 +234,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 			f()
 		case <-k.mailbox.notify:
 			// What is new need not wait for a long time because of what went wrong before.
-			if soon := k.tried.Add(retryMin); k.retryAt.After(soon) {
+			if soon := k.tried.Add(firstRetry); k.retryAt.After(soon) {
 				k.retryAt = soon
 			}
 		case <-check.C:
@@ -249,7 +249,8 @@ func (k *Keeper) finish() {
 	k.take()
 	end := time.Now().Add(lastWords)
 	k.retryAt = time.Time{}
-	for k.delay == 0 && time.Now().Before(end) && k.work() {
+	for more := true; more && k.delay == 0 && time.Now().Before(end); {
+		more = k.work()
 	}
 	k.answer()
 	k.publish()
@@ -362,7 +363,7 @@ func (k *Keeper) outcome(err error, changes []Change) bool {
 		}
 		k.refused = 0
 	}
-	k.delay = min(max(2*k.delay, retryMin), retryMax)
+	k.delay = min(max(2*k.delay, firstRetry), longestRetry)
 	k.retryAt = time.Now().Add(k.delay)
 	return false
 }

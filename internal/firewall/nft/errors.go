@@ -11,8 +11,7 @@ import (
 
 // failed gives an error of a system call a reason and a hint.
 func failed(op string, err error) error {
-	var errno unix.Errno
-	if errors.As(err, &errno) {
+	if errno, ok := errors.AsType[unix.Errno](err); ok {
 		return explain(op, errno, err)
 	}
 	return &firewall.Error{Op: op, Err: err}
@@ -52,8 +51,7 @@ func explain(op string, errno unix.Errno, err error) error {
 
 // taken turns a refusal by the owner of a table into what it means.
 func taken(err error) error {
-	var e *firewall.Error
-	if errors.Is(err, unix.EPERM) && errors.As(err, &e) {
+	if e, ok := errors.AsType[*firewall.Error](err); ok && errors.Is(err, unix.EPERM) {
 		return &firewall.Error{
 			Op: e.Op, Err: fmt.Errorf("%w: %w", firewall.ErrOwned, unix.EPERM),
 			Hint: "stop the other one; nft list table inet " + tableName + " names it",

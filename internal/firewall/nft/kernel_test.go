@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
@@ -253,7 +255,7 @@ func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
 		table := wished(t, scopes(), 0)
 		now := time.Now()
-		for round := range 60 {
+		for round := range 30 {
 			for range r.IntN(200) {
 				all := scopes()
 				w := firewall.Wish{Owner: all[r.IntN(len(all))].Owner, Release: r.IntN(3) == 0}
@@ -269,7 +271,7 @@ func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if round%20 == 19 {
+			if round%10 == 9 {
 				all := scopes()
 				r.Shuffle(len(all), func(i, j int) { all[i].Ports, all[j].Ports = all[j].Ports, all[i].Ports })
 				table.SetScopes(all)
@@ -446,6 +448,28 @@ func TestKernelForeignChangesElsewhereAreNoReasonToRebuild(t *testing.T) {
 		if _, err := b.Inspect(0); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestKernelWithoutPrivilegeSaysWhatToDo(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	b := open(t, nft.Options{})
+	lay(t, b, wished(t, scopes(), 0))
+	runtime.LockOSThread() // never unlocked: the thread is of no use any more
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	none := make([]unix.CapUserData, 2)
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+	var hint *firewall.Error
+	_, err := nft.New(nft.Options{})
+	if !errors.Is(err, firewall.ErrPermission) || !errors.As(err, &hint) || !strings.Contains(hint.Hint, "CAP_NET_ADMIN") {
+		t.Errorf("New: %v", err)
+	}
+	if err := b.Apply([]firewall.Change{{Set: firewall.Set{Group: "tcp.22.drop", Bits: 32}, Prefix: prefix("192.0.2.1")}}); err == nil {
+		t.Error("elements are added without privilege")
 	}
 }
 

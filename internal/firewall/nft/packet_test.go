@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -57,11 +58,11 @@ func newNetwork(t *testing.T) *network {
 
 	for _, ns := range []netns.NsHandle{n.host, n.peers, n.inner} {
 		// Nobody else has our addresses: they need not be tentative for a second.
-		n.in(t, ns, func() {
-			if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0o600); err != nil {
-				t.Error(err)
-			}
-		})
+		var failure error
+		must(n.in(ns, func() {
+			failure = os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0o600)
+		}))
+		must(failure)
 	}
 	connect := func(name string, far netns.NsHandle, near, addrs []string, via4, via6 string) {
 		t.Helper()
@@ -81,13 +82,13 @@ func newNetwork(t *testing.T) *network {
 			must(h.LinkSetUp(lo))
 			link, err := h.LinkByName(what.link)
 			must(err)
+			must(h.LinkSetUp(link))
 			for _, a := range what.addrs {
 				addr, err := netlink.ParseAddr(a)
 				must(err)
 				addr.Flags = unix.IFA_F_NODAD
 				must(h.AddrAdd(link, addr))
 			}
-			must(h.LinkSetUp(link))
 		}
 		link, err := there.LinkByName(name + "-far")
 		must(err)
@@ -106,19 +107,27 @@ func newNetwork(t *testing.T) *network {
 		}
 	}
 	for _, ns := range []netns.NsHandle{n.host, n.inner} {
-		n.in(t, ns, func() {
+		must(n.in(ns, func() {
 			for _, port := range []string{"22", "80", "6500"} {
 				serve(t, port)
 			}
 			serveUDP(t)
-		})
+		}))
+	}
+	// Links and neighbours take up to a second to find each other.
+	for from, to := range map[string][]string{
+		"192.0.2.1": {hostIPv4, innerIPv4}, "192.0.2.2": {hostIPv4, innerIPv4}, "198.51.100.7": {hostIPv4, innerIPv4},
+		"2001:db8:1::1": {hostIPv6, innerIPv6}, "2001:db8:1::2": {hostIPv6, innerIPv6}, "2001:db8:2::7": {hostIPv6, innerIPv6},
+	} {
+		for _, to := range to {
+			eventually(t, "the way from "+from+" to "+to, func() bool { return n.try(t, "tcp", from, to, "22", patience) == "open" })
+		}
 	}
 	return n
 }
 
 // in runs f on a thread that is in a namespace; sockets that f makes stay there.
-func (n *network) in(t *testing.T, ns netns.NsHandle, f func()) {
-	t.Helper()
+func (n *network) in(ns netns.NsHandle, f func()) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
@@ -128,12 +137,11 @@ func (n *network) in(t *testing.T, ns netns.NsHandle, f func()) {
 		}
 		done <- err
 	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	return <-done
 }
 
 func serve(t *testing.T, port string) {
+	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", ":"+port)
 	if err != nil {
 		t.Error(err)
@@ -157,6 +165,7 @@ func serve(t *testing.T, port string) {
 }
 
 func serveUDP(t *testing.T) {
+	t.Helper()
 	c, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", ":53")
 	if err != nil {
 		t.Error(err)
@@ -188,7 +197,7 @@ const (
 // dial connects from one of the peers' addresses.
 func (n *network) dial(t *testing.T, network, from, to, port string, patience time.Duration) (c net.Conn, err error) {
 	t.Helper()
-	n.in(t, n.peers, func() {
+	failure := n.in(n.peers, func() {
 		d := net.Dialer{Timeout: patience}
 		if a := net.ParseIP(from); network == "tcp" {
 			d.LocalAddr = &net.TCPAddr{IP: a}
@@ -197,7 +206,7 @@ func (n *network) dial(t *testing.T, network, from, to, port string, patience ti
 		}
 		c, err = d.DialContext(t.Context(), network, net.JoinHostPort(to, port))
 	})
-	return c, err
+	return c, errors.Join(err, failure)
 }
 
 // try tells what a peer meets: open, dropped or rejected.
@@ -232,14 +241,21 @@ type attempt struct{ network, from, to, port, want string }
 
 func (n *network) wantAll(t *testing.T, attempts []attempt) {
 	t.Helper()
+	var all sync.WaitGroup
+	defer all.Wait()
 	for _, a := range attempts {
-		patience := patience
-		if a.want == "rejected" {
-			patience = refusalPatience
-		}
-		if got := n.try(t, a.network, a.from, a.to, a.port, patience); got != a.want {
-			t.Errorf("%s from %s to %s port %s: %s, want %s", a.network, a.from, a.to, a.port, got, a.want)
-		}
+		all.Go(func() { n.wantOne(t, a) })
+	}
+}
+
+func (n *network) wantOne(t *testing.T, a attempt) {
+	t.Helper()
+	wait := patience
+	if a.want == "rejected" {
+		wait = refusalPatience
+	}
+	if got := n.try(t, a.network, a.from, a.to, a.port, wait); got != a.want {
+		t.Errorf("%s from %s to %s port %s: %s, want %s", a.network, a.from, a.to, a.port, got, a.want)
 	}
 }
 

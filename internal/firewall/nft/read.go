@@ -215,51 +215,49 @@ func (b *Backend) Inspect(limit int) (firewall.View, error) {
 	if err != nil || limit == 0 {
 		return v, err
 	}
-	for _, set := range r.layout.Sets {
-		if limit > 0 && len(v.Elements) >= limit {
-			break
+	err = reading(func(s *socket) error {
+		for _, set := range r.layout.Sets {
+			if v.Elements, err = readElements(s, tableName, set, v.Elements, limit); err != nil {
+				return err
+			}
 		}
-		if v.Elements, err = readElements(tableName, set, v.Elements, limit); err != nil {
-			return firewall.View{}, err
-		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		err = nil
 	}
-	return v, nil
+	return v, err
 }
 
-// readElements appends the elements of a set that have not expired, up to limit in all if that is
-// above 0. The kernel's walk through a set costs time with the square of its size: 100,000 take half a
-// second.
-func readElements(table string, set firewall.Set, elements []firewall.Element, limit int) ([]firewall.Element, error) {
+// readElements appends the elements of a set that have not expired. If limit is above 0 and there would
+// be more in all, the error is errStop. The kernel's walk through a set costs time with the square of its
+// size: 100,000 take half a second.
+func readElements(s *socket, table string, set firewall.Set, elements []firewall.Element, limit int) ([]firewall.Element, error) {
 	seen := map[netip.Prefix]bool{} // a walk may meet an element twice while others come and go
 	fill := func(b *batch) {
 		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 		b.str(unix.NFTA_SET_ELEM_LIST_SET, set.String())
 	}
-	err := reading(func(s *socket) error {
-		return s.query("read set "+set.String(), unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, fill, func(m message) error {
-			var failure error
-			attributes(m.body(), func(typ uint16, value []byte) {
-				if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
-					return
+	err := s.query("read set "+set.String(), unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, fill, func(m message) error {
+		var failure error
+		attributes(m.body(), func(typ uint16, value []byte) {
+			if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				return
+			}
+			attributes(value, func(_ uint16, value []byte) {
+				e, ok := readElement(set, value)
+				switch {
+				case !ok || seen[e.Prefix]:
+				case limit > 0 && len(elements) >= limit:
+					failure = errStop
+				default:
+					seen[e.Prefix] = true
+					elements = append(elements, e)
 				}
-				attributes(value, func(_ uint16, value []byte) {
-					e, ok := readElement(set, value)
-					switch {
-					case !ok || seen[e.Prefix]:
-					case limit > 0 && len(elements) >= limit:
-						failure = errStop
-					default:
-						seen[e.Prefix] = true
-						elements = append(elements, e)
-					}
-				})
 			})
-			return failure
 		})
+		return failure
 	})
-	if errors.Is(err, errStop) {
-		err = nil
-	}
 	return elements, err
 }
 
