@@ -156,6 +156,9 @@ func (a *assembly) trusted() error {
 
 // enabled decides whether the jail is wanted.
 func (a *assembly) enabled() bool {
+	if slices.Contains(a.opts.Enabled, a.sec.name) {
+		return true
+	}
 	v, err := a.ev.get(a.sec.name, "enabled")
 	switch {
 	case errors.Is(err, errUnset):

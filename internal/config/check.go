@@ -57,6 +57,11 @@ func (a *assembly) checkBackend(j *Jail) {
 	j.BackendSpec = spec
 }
 
+// warn reports what fail2ban puts up with, and so do we.
+func (a *assembly) warn(c command, msg, hint string) {
+	a.problems = append(a.problems, c.at.Problem(Warning, a.sec.name, msg, hint))
+}
+
 // apply stores one option in the jail; msg says what is wrong with it.
 func (a *assembly) apply(j *Jail, c command) (msg, hint string) {
 	switch c.name {
@@ -77,13 +82,17 @@ func (a *assembly) apply(j *Jail, c command) (msg, hint string) {
 			j.JournalMatch = append(j.JournalMatch, match)
 		}
 	case "usedns":
-		return applyUseDNS(j, c.value)
+		a.applyUseDNS(j, c)
 	case "maxlines":
-		return applyInt(&j.MaxLines, 1, c.value)
+		msg, hint = applyInt(&j.MaxLines, c.value)
+		if msg == "" && j.MaxLines < 1 {
+			msg = "less than 1"
+		}
+		return msg, hint
 	case "maxretry":
-		return applyInt(&j.MaxRetry, 1, c.value)
+		return a.applyAtLeast(&j.MaxRetry, 1, c)
 	case "maxmatches":
-		return applyInt(&j.MaxMatches, 0, c.value)
+		return a.applyAtLeast(&j.MaxMatches, 0, c)
 	case "findtime":
 		return applyTime(&j.FindTime, c.value, 1)
 	case "bantime":
@@ -126,22 +135,28 @@ func applyIncrement(inc *Increment, c command) (msg, hint string) {
 	return "", ""
 }
 
-func applyUseDNS(j *Jail, v string) (msg, hint string) {
-	v = strings.ToLower(v)
-	if !slices.Contains(usednsValues, v) {
-		return "unknown value", "use one of " + strings.Join(usednsValues, ", ")
+func (a *assembly) applyUseDNS(j *Jail, c command) {
+	j.UseDNS = strings.ToLower(c.value)
+	if !slices.Contains(usednsValues, j.UseDNS) {
+		j.UseDNS = "no"
+		a.warn(c, "unknown value; it counts as no", "use one of "+strings.Join(usednsValues, ", "))
 	}
-	j.UseDNS = v
-	return "", ""
 }
 
-func applyInt(target *int, least int, v string) (msg, hint string) {
+// applyAtLeast stores a number, or the least one that makes sense in place of a smaller one.
+func (a *assembly) applyAtLeast(target *int, least int, c command) (msg, hint string) {
+	msg, hint = applyInt(target, c.value)
+	if msg == "" && *target < least {
+		*target = least
+		a.warn(c, fmt.Sprintf("less than %d; it counts as %d", least, least), "")
+	}
+	return msg, hint
+}
+
+func applyInt(target *int, v string) (msg, hint string) {
 	n, err := parseInt(v)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err.Error(), intHint(v)
-	case n < least:
-		return fmt.Sprintf("less than %d", least), ""
 	}
 	*target = n
 	return "", ""

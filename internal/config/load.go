@@ -40,6 +40,8 @@ type Options struct {
 	// Glob finds the log files that a pattern means; nil looks into Files with fail2ban's rules.
 	// It is asked for Stream and for warnings only: a Jail keeps the patterns.
 	Glob func(pattern string) ([]string, error)
+	// Enabled names jails that are enabled whatever the configuration says.
+	Enabled []string
 	// Release is whose rules are followed; fail2ban 1.1 if zero.
 	Release Release
 	// Version is what %(fail2ban_version)s means; "1.1.0" if empty.

@@ -91,12 +91,13 @@ func TestAnErrorCostsTheJailsThatDependOnItAndNoOther(t *testing.T) {
 			want: []string{"/etc/fail2ban/jail.conf:5 [one] action = a a: two actions are called a"},
 		},
 		"all wrong values of a jail at once": {
-			tree: "-- jail.conf --\n[DEFAULT]\nenabled = true\nfilter = f\naction = a\n[one]\nmaxretry = 5 # x\nfindtime =\nbantime = 1x\nmaxmatches = -1\nusedns = maybe\nbantime.maxtime = never\nmaxlines = 0\nbackend = polled\n[two]\n", jails: "two",
+			tree: "-- jail.conf --\n[DEFAULT]\nenabled = true\nfilter = f\naction = a\n[one]\nmaxretry = 5 # x\nfindtime =\nbantime = 1x\nmaxmatches = y\nusedns = no\nbantime.maxtime = never\nmaxlines = 0\nbackend = polled\n[two]\n", jails: "two",
 			want: []string{
-				"/etc/fail2ban/jail.conf:13 [one] backend = polled: unknown backend", "/etc/fail2ban/jail.conf:10 [one] usedns = maybe: unknown value",
+				"/etc/fail2ban/jail.conf:13 [one] backend = polled: unknown backend",
 				"/etc/fail2ban/jail.conf:12 [one] maxlines = 0: less than 1",
 				`/etc/fail2ban/jail.conf:6 [one] maxretry = 5 # x: not a whole number (a comment behind a value begins with " ;", not with #)`,
-				"/etc/fail2ban/jail.conf:9 [one] maxmatches = -1: less than 0", "/etc/fail2ban/jail.conf:7 [one] findtime = : no time",
+				"/etc/fail2ban/jail.conf:9 [one] maxmatches = y: not a whole number",
+				"/etc/fail2ban/jail.conf:7 [one] findtime = : no time",
 				"/etc/fail2ban/jail.conf:8 [one] bantime = 1x: no time: unknown unit x", "/etc/fail2ban/jail.conf:11 [one] bantime.maxtime = never: no time",
 			},
 		},
@@ -283,6 +284,26 @@ func TestPerFamilyOptionsFollowThePlainParameterInRelease11(t *testing.T) {
 		if got, _ := j.Actions[0].Param("block?family=inet6"); got != want {
 			t.Errorf("release %d: %q, want %q", release, got, want)
 		}
+	}
+}
+
+func TestWhatFail2banPutsUpWithIsAWarning(t *testing.T) {
+	c := loadTree(t, "-- jail.conf --\n[j]\nenabled = true\nusedns = maybe\nmaxretry = 0\nmaxmatches = -1\n", Options{})
+	j, ok := c.Jail("j")
+	if !ok || j.UseDNS != "no" || j.MaxRetry != 1 || j.MaxMatches != 0 {
+		t.Errorf("jail %+v", j)
+	}
+	for _, key := range []string{"usedns", "maxretry", "maxmatches"} {
+		if !slices.ContainsFunc(c.Problems, func(p Problem) bool { return p.Key == key && p.Severity == Warning && p.Jail == "j" }) {
+			t.Errorf("no warning for %s: %v", key, c.Problems)
+		}
+	}
+}
+
+func TestOptionsCanEnableAJail(t *testing.T) {
+	c := loadTree(t, "-- jail.conf --\n[a]\n[b]\nenabled = false\n[c]\n", Options{Enabled: []string{"b", "c"}})
+	if got := names(c); got != "b c" {
+		t.Errorf("jails %q", got)
 	}
 }
 
