@@ -249,6 +249,8 @@ func TestTableScopes(t *testing.T) {
 		"icmp_icmpv6.drop [1 58] []":            {Protocols: p("icmp"), Ports: []firewall.PortRange{r(22, 22)}},
 		"proto77.drop [77] []":                  {Protocols: p("77", "nonsense"), AllPorts: true},
 		"icmp_tcp_icmpv6.22.drop [1 6 58] [22]": {Protocols: p("icmp", "tcp"), Ports: []firewall.PortRange{r(22, 22)}},
+
+		// What has ports, among all protocols.
 		"tcp_udp_dccp_sctp_udplite.22.drop [6 17 33 132 136] [22]": {Protocols: p("all"), Ports: []firewall.PortRange{r(22, 22)}},
 	} {
 		s.Owner = "a"

@@ -2,7 +2,6 @@ package firewall
 
 import (
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 )
@@ -46,7 +45,8 @@ type Scope struct {
 	AllPorts bool
 	// Protocols are the IP protocols that are closed; none, or "all" among them, closes every one.
 	// With ports, "all" means the protocols that have ports, and a protocol without ports is closed
-	// as a whole. Unknown names are ignored: see ParseProtocols, which reports them.
+	// as a whole. Unknown names are ignored, so that only unknown ones close everything: see
+	// ParseProtocols, which reports them.
 	Protocols []Protocol
 	// Ports are the destination ports as the peer dialled them, before any address translation.
 	Ports   []PortRange
@@ -109,8 +109,7 @@ type Element struct {
 	Timeout time.Duration // left; 0 permanent
 }
 
-// Layout is what stands around the elements: the groups with their rules, and the sets. Two equal
-// layouts make equal rules.
+// Layout is what stands around the elements: the groups with their rules, and the sets.
 type Layout struct {
 	// Groups in the order in which a packet meets them: those that close all ports first.
 	Groups []Group
@@ -127,11 +126,4 @@ type Group struct {
 	// Ports are disjoint and in ascending order; none means every port.
 	Ports   []PortRange
 	Verdict Verdict
-}
-
-// Equal tells whether the layouts are the same.
-func (l Layout) Equal(m Layout) bool {
-	return slices.Equal(l.Sets, m.Sets) && slices.EqualFunc(l.Groups, m.Groups, func(a, b Group) bool {
-		return a.Name == b.Name && a.Verdict == b.Verdict && slices.Equal(a.Protocols, b.Protocols) && slices.Equal(a.Ports, b.Ports)
-	})
 }
