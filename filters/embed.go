@@ -1,14 +1,14 @@
-// Package filters holds the filter definitions that come with Palisade, in fail2ban's syntax: what a
-// service logs when somebody fails to get in. They serve where a user's own tree has none of that name.
+// Package filters holds the stock filter definitions: for each service, what its log lines say when
+// somebody fails to log in or probes it.
 //
-// Each is written from what its service logs, and anchored at both ends, so that no text that a peer
-// chooses (a user name, a path) can stand where the address is read. testdata/logs has a sample file
-// for each, with forged lines that must not match.
+// The files are in fail2ban's syntax and mean the same under fail2ban itself. They serve as the files
+// of filter.d where a configuration has none of the same name. Each is described by the annotated
+// lines of the same name in testdata/logs.
 package filters
 
 import "embed"
 
-// FS holds the files, as NAME.conf.
+// FS holds the definitions at its root: sshd.conf, common.conf and so on.
 //
 //go:embed *.conf
 var FS embed.FS

@@ -1,11 +1,12 @@
-// Package jails holds the jail definitions that come with Palisade, in fail2ban's syntax: jail.conf with
-// the defaults and one jail per filter, none enabled, and the action that they name. They serve where
-// there is no configuration folder; a single [NAME] enabled = true in jail.local is then enough.
+// Package jails holds the stock jails, all of them disabled, and the action that they ban with.
+//
+// The files are in fail2ban's syntax and laid out like /etc/fail2ban: jail.conf and action.d at the
+// root. They serve where a configuration has no file of the same name.
 package jails
 
 import "embed"
 
-// FS holds jail.conf and action.d as a configuration folder does.
+// FS holds jail.conf and action.d at its root.
 //
-//go:embed jail.conf action.d
+//go:embed jail.conf action.d/*.conf
 var FS embed.FS
