@@ -166,6 +166,7 @@ func (t *Table) touch(k key, e *element) {
 		t.waiting++
 	}
 	e.queue, e.pos = q, q.push(k)
+	q.compact(t.waiting, t.stale(q))
 }
 
 // settle ends an element's waiting, and forgets it if nothing is left to know.
@@ -201,10 +202,10 @@ func (e *element) wanted(now int64) (until int64, ok bool) {
 	return until, ok
 }
 
-func (t *Table) stale(q *queue) func(k key, pos uint64) bool {
-	return func(k key, pos uint64) bool {
-		e := t.elements[k]
-		return e == nil || e.queue != q || e.pos != pos
+func (t *Table) stale(q *queue) func(entry) bool {
+	return func(w entry) bool {
+		e := t.elements[w.key]
+		return e == nil || e.queue != q || e.pos != w.pos
 	}
 }
 
@@ -218,14 +219,14 @@ func (t *Table) Delta(now time.Time, limit int) []Change {
 	var changes []Change
 	for _, q := range []*queue{&t.urgent, &t.lazy} {
 		stale := t.stale(q)
-		for i, k := range q.keys {
+		for _, w := range q.entries {
 			if len(changes) >= limit {
 				break
 			}
-			if stale(k, q.base+uint64(i)) {
+			if stale(w) {
 				continue
 			}
-			e := t.elements[k]
+			k, e := w.key, t.elements[w.key]
 			if c, needed := t.change(k, e, now); needed {
 				changes = append(changes, c)
 			} else {
@@ -283,6 +284,7 @@ func (t *Table) Failed(changes []Change, later bool) {
 			t.touch(k, e)
 		case later:
 			e.pos = e.queue.push(k)
+			e.queue.compact(t.waiting, t.stale(e.queue))
 		}
 	})
 }
@@ -400,5 +402,5 @@ func (t *Table) Mark() Mark { return Mark{t.urgent.end(), t.lazy.end()} }
 
 // Reached tells whether the kernel has acknowledged all that was wished before the mark.
 func (t *Table) Reached(m Mark) bool {
-	return t.current && (t.waiting == 0 || t.urgent.base >= m.urgent && t.lazy.base >= m.lazy)
+	return t.current && (t.waiting == 0 || t.urgent.front() >= m.urgent && t.lazy.front() >= m.lazy)
 }

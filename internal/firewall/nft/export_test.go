@@ -1,6 +1,8 @@
 package nft
 
 import (
+	"errors"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
@@ -43,4 +45,11 @@ func ReadAll(data []byte) (total int) {
 		return nil
 	})
 	return total
+}
+
+// LeaveSpare ends the backend as the death of its process in the middle of Replace would.
+func (b *Backend) LeaveSpare(l firewall.Layout) error {
+	r := render(l, b.features.Reject)
+	err := b.socket.transact(func(m *batch) { _ = r.encode(m, spareName, b.flags()) })
+	return errors.Join(err, b.Vanish())
 }

@@ -17,6 +17,7 @@ import (
 
 const (
 	tableName = "palisade"
+	spareName = tableName + "_next" // stands beside it while it is replaced
 	baseChain = "prerouting"
 	// priority is that of iptables' raw table: before connection tracking (-200) and destination
 	// translation (-100), after the reassembly of fragments (-400).
