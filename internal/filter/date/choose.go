@@ -27,7 +27,12 @@ type Detector struct {
 	spare *pyre.Match // of the best candidate so far
 	part  *pyre.Subject
 
-	traits traits // of the line that is being searched
+	text   string // the line that is being searched
+	traits traits // of the line; 0 until they are asked for
+
+	// What a quick reader found, instead of a match; readTo is where it ended, -1 for none.
+	read   fields
+	readTo int
 }
 
 // state is what a detector knows of a template.
@@ -64,10 +69,15 @@ func (t *Templates) NewDetector() *Detector {
 
 // Find looks for the date in a line. A regex that hits its limit found nothing.
 func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
-	d.traits = traitsOf(line.Text())
+	d.text, d.traits = line.Text(), 0
 	winner := d.choose(line, now)
 	if winner == nil {
 		return Result{}
+	}
+	if d.readTo >= 0 {
+		r := Result{Found: true, End: d.readTo, Template: winner.name}
+		r.Time, r.HasZone, r.Err = d.read.time(&d.templates.options, now)
+		return r
 	}
 	s, e := d.match.Group(1)
 	r := Result{Found: true, Start: s, End: e, Template: winner.name}
@@ -88,6 +98,7 @@ func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
 // look the same, else anywhere. If it does not stand where it stood, all are tried in turn, and what
 // stands furthest left wins, but for the short cuts noted below.
 func (d *Detector) choose(line *pyre.Subject, now time.Time) *state {
+	d.readTo = -1
 	best := candidate{at: math.MaxInt, index: -1}
 	skip := -1
 	if d.last < len(d.list) {
@@ -103,10 +114,11 @@ func (d *Detector) choose(line *pyre.Subject, now time.Time) *state {
 		if i == skip || !d.search(t, line, 0) {
 			continue
 		}
+		if i+1 == len(d.list) || t.anchored {
+			return d.won(i, line, now)
+		}
 		start := d.matchStart(line.Text())
 		switch {
-		case i+1 == len(d.list), t.anchored:
-			return d.won(i, line, now)
 		case start == 0 && t.hits > 0 && d.list[i+1].matched == 0:
 			return d.won(i, line, now)
 		case start > t.distance || start > d.start:
@@ -169,8 +181,20 @@ func (d *Detector) matchEnd(text string) int {
 	return utf8.RuneCountInString(text[:end])
 }
 
-// search runs a template's regex; one that gave up has not matched.
+// search runs a template: its quick reader if it has one, else its regex. One that gave up has not
+// matched. What a quick reader finds stands at the start of the line and wins at once.
 func (d *Detector) search(t *state, s *pyre.Subject, from int) bool {
+	if t.quick != nil && from == 0 {
+		var ok bool
+		if d.read, d.readTo, ok = t.quick(s.Text()); ok {
+			t.matched++
+			return true
+		}
+		d.readTo = -1
+	}
+	if t.needs != 0 && d.traits == 0 {
+		d.traits = traitsOf(d.text) | looked
+	}
 	if t.needs&^d.traits != 0 {
 		return false
 	}
@@ -235,7 +259,10 @@ func around(s string, i int) (before, after string) {
 func (d *Detector) won(i int, line *pyre.Subject, now time.Time) *state {
 	t := d.list[i]
 	text := line.Text()
-	start, end := d.match.Group(0)
+	start, end := 0, d.readTo
+	if d.readTo < 0 {
+		start, end = d.match.Group(0)
+	}
 	d.start = utf8.RuneCountInString(text[:start])
 	d.end = d.start + utf8.RuneCountInString(text[start:end])
 	t.hits++

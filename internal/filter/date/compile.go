@@ -31,10 +31,16 @@ type Templates struct {
 	until   time.Time // the plausible years hold until then
 }
 
+// The commonest two are read without their regex where that is possible.
+const (
+	isoPattern    = `%ExY(?P<_sep>[-/.])%m(?P=_sep)%d(?:T|  ?)%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`
+	syslogPattern = `(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?`
+)
+
 // defaults lists fail2ban's default templates, in its order.
 var defaults = []string{
-	`%ExY(?P<_sep>[-/.])%m(?P=_sep)%d(?:T|  ?)%H:%M:%S(?:[.,]%f)?(?:\s*%z)?`,
-	`(?:%a )?%b %d %k:%M:%S(?:\.%f)?(?: %ExY)?`,
+	isoPattern,
+	syslogPattern,
 	`(?:%a )?%b %d %ExY %k:%M:%S(?:\.%f)?`,
 	`%d(?P<_sep>[-/])%m(?P=_sep)(?:%ExY|%Exy) %k:%M:%S`,
 	`%d(?P<_sep>[-/])%b(?P=_sep)%ExY[ :]?%H:%M:%S(?:\.%f)?(?: %z)?`,
@@ -69,7 +75,8 @@ func Compile(o Options, now time.Time) (*Templates, error) {
 		options: o,
 		until:   time.Date(now.Year()+1, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
-	b := builder{year: plausibleYear(now, o.AllYears)}
+	var b builder
+	b.year, b.lastYear = plausibleYears(now, o.AllYears)
 	known := map[string]bool{}
 	add := func(tmpl *template, ignoreKnown bool) error {
 		if known[tmpl.name] {
@@ -224,7 +231,7 @@ func (b builder) defaults() ([]*template, error) {
 		if err != nil {
 			return nil, err
 		}
-		anchored.weight, anchored.needs = anchoredWeight, t.needs
+		anchored.weight, anchored.needs, anchored.quick = anchoredWeight, t.needs, b.quickOf(d)
 		first = append(first, anchored)
 	}
 	return append(first, second...), nil

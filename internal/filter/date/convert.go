@@ -49,7 +49,8 @@ func (f *fields) set(name, text, half string) (err error) {
 		*to, err = strconv.Atoi(strings.TrimSpace(text))
 	}
 	word := func(list []string) int {
-		i := slices.Index(list, strings.ToLower(text))
+		// Of the same length: Unicode folds letters of other scripts to some of these.
+		i := slices.IndexFunc(list, func(w string) bool { return len(w) == len(text) && strings.EqualFold(w, text) })
 		if i < 0 {
 			err = errors.New("no such name")
 		}

@@ -87,20 +87,19 @@ const (
 	yearsAhead     = 3 // a daemon that runs for years keeps recognising dates
 )
 
-// plausibleYear is %ExY at a time: the decades from the first plausible one to that of three years on.
-func plausibleYear(now time.Time, all bool) string {
+// plausibleYears is %ExY at a time, and the last year that it takes: the decades from the first plausible
+// one to that of three years on. A clock before its time has one.
+func plausibleYears(now time.Time, all bool) (regex string, last int) {
 	first := firstDecade
 	if all {
 		first = firstDecadeAll
 	}
+	end := max(first, (now.Year()+yearsAhead)/10)
 	var decades []string
-	for d := first; d <= (now.Year()+yearsAhead)/10; d++ {
+	for d := first; d <= end; d++ {
 		decades = append(decades, strconv.Itoa(d))
 	}
-	if len(decades) == 0 { // a clock before its time
-		decades = []string{strconv.Itoa(first)}
-	}
-	return "(?P<Y>(?:" + strings.Join(decades, "|") + `)\d)`
+	return "(?P<Y>(?:" + strings.Join(decades, "|") + `)\d)`, 10*end + 9
 }
 
 // expand replaces the directives of a pattern: by their regexes, and by their names for showing.

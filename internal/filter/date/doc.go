@@ -7,7 +7,9 @@
 // take the part of the real one.
 //
 //	line ──> Detector.Find: choose a template (choose.go) ──> groups ──> time (convert.go)
-//	              │ pattern.go, directive.go, epoch.go made its regex
+//	              │ template.go, directive.go and epoch.go made its regex; before that is run,
+//	              │ traits.go sees which templates cannot match, and quick.go reads the
+//	              │ commonest forms by hand, equal to the regex or not at all
 //	              └ what group 1 of the regex spans is cut from the line by the caller
 //
 // Where the releases of fail2ban differ, this is 1.1: its default templates allow more forms of the

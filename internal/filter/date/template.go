@@ -39,6 +39,7 @@ type template struct {
 	atStart  bool // at the start
 	number   int  // the group with the number of an epoch template
 	needs    traits
+	quick    quick // nil: the regex alone
 
 	fields []field // the named groups, in order, that a time is made of
 }
@@ -59,7 +60,10 @@ const (
 )
 
 // builder makes templates that share the years of one moment.
-type builder struct{ year string }
+type builder struct {
+	year     string // the regex of %ExY
+	lastYear int
+}
 
 // fromPattern makes the template of a pattern with directives, in any of fail2ban's notations.
 func (b builder) fromPattern(pattern string) (*template, error) {

@@ -45,6 +45,22 @@ func TestDefaultTemplatesAtTheStartOfTheLine(t *testing.T) {
 	}
 }
 
+// TestCompactDates has the forms that fail2ban reads since 1.1.
+func TestCompactDates(t *testing.T) {
+	for text, want := range map[string]string{
+		"20261120-10:11:12":        at("20261120-10:11:12", "2026-11-20 10:11:12"),
+		"20261120T10:11:12.5+01":   at("20261120T10:11:12.5+01", "2026-11-20 09:11:12"),
+		"20261120 101112":          at("20261120 101112", "2026-11-20 10:11:12"),
+		"20261120  10:1112,25 UTC": at("20261120  10:1112,25 UTC", "2026-11-20 10:11:12"),
+		"20261120101112":           "none",
+		"20261120-91112":           "none",
+	} {
+		if got := find(t, date.Options{}, text, testNow); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 func TestDefaultTemplatesInTheMiddleOfTheLine(t *testing.T) {
 	for _, tt := range forms {
 		t.Run(tt.name, func(t *testing.T) {

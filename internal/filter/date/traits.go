@@ -15,6 +15,7 @@ const (
 	hasEight        // eight digits in a row
 	hasTen          // ten digits in a row
 	hasAt           // @
+	looked          // no trait: says that a line has been looked at
 )
 
 // wideDigits is how many bytes two digits of another script may have.
