@@ -9,6 +9,11 @@ import (
 	"github.com/palisade-agent/palisade/internal/filter/pyre"
 )
 
+// maxGiveUps is how many regexes may hit their limit on one line before the search for its date ends.
+// One bad pattern does not keep the others from the line; a line that is made to be slow does not get
+// the time of all of them.
+const maxGiveUps = 2
+
 // longUnused is how long a template must not have matched for a newer one to take its place.
 const longUnused = 300 * time.Second
 
@@ -27,8 +32,10 @@ type Detector struct {
 	spare *pyre.Match // of the best candidate so far
 	part  *pyre.Subject
 
-	text   string // the line that is being searched
-	traits traits // of the line; 0 until they are asked for
+	text    string // the line that is being searched
+	traits  traits // of the line; 0 until they are asked for
+	giveUps int    // of regexes on the line
+	gaveUp  error  // the last of them
 
 	// What a quick reader found, instead of a match; readTo is where it ended, -1 for none.
 	read   fields
@@ -51,7 +58,7 @@ type Result struct {
 	Empty      bool      // that text is empty: the date is optional and missing
 	Time       time.Time // zero if the text is empty or is no time
 	HasZone    bool      // the text, or the pattern's kind, says where on earth: Time does not depend on Local
-	Err        error     // why the text is no time
+	Err        error     // why the text is no time; if nothing was found, the pyre.ErrGaveUp of a regex, if one did
 	Template   string    // the name of the template
 }
 
@@ -67,12 +74,13 @@ func (t *Templates) NewDetector() *Detector {
 	return d
 }
 
-// Find looks for the date in a line. A regex that hits its limit found nothing.
+// Find looks for the date in a line. A regex that hits its limit found nothing; after a second one that
+// does, the line has no date.
 func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
-	d.text, d.traits = line.Text(), 0
+	d.text, d.traits, d.giveUps, d.gaveUp = line.Text(), 0, 0, nil
 	winner := d.choose(line, now)
 	if winner == nil {
-		return Result{}
+		return Result{Err: d.gaveUp}
 	}
 	if d.readTo >= 0 {
 		r := Result{Found: true, End: d.readTo, Template: winner.name}
@@ -131,7 +139,7 @@ func (d *Detector) choose(line *pyre.Subject, now time.Time) *state {
 		}
 		return d.won(i, line, now)
 	}
-	if best.index < 0 {
+	if best.index < 0 || d.giveUps >= maxGiveUps {
 		return nil
 	}
 	d.match, d.spare = d.spare, d.match
@@ -184,6 +192,9 @@ func (d *Detector) matchEnd(text string) int {
 // search runs a template: its quick reader if it has one, else its regex. One that gave up has not
 // matched. What a quick reader finds stands at the start of the line and wins at once.
 func (d *Detector) search(t *state, s *pyre.Subject, from int) bool {
+	if d.giveUps >= maxGiveUps {
+		return false
+	}
 	if t.quick != nil && from == 0 {
 		var ok bool
 		if d.read, d.readTo, ok = t.quick(s.Text()); ok {
@@ -199,6 +210,10 @@ func (d *Detector) search(t *state, s *pyre.Subject, from int) bool {
 		return false
 	}
 	ok, err := t.regex.SearchAt(s, from, d.match)
+	if err != nil {
+		d.giveUps++
+		d.gaveUp = err
+	}
 	if err != nil || !ok {
 		return false
 	}

@@ -20,6 +20,8 @@ type Options struct {
 	Local *time.Location
 	// AllYears takes dates of the last century as well, for testing filters on old logs.
 	AllYears bool
+	// Compiler shares regexes with other calls of Compile; nil shares none.
+	Compiler *Compiler
 
 	zone *time.Location // of LogTimezone
 }
@@ -71,12 +73,13 @@ func Compile(o Options, now time.Time) (*Templates, error) {
 		}
 		o.zone = zone
 	}
+	b := builder{compiler: o.Compiler}
+	b.year, b.lastYear = plausibleYears(now, o.AllYears)
+	o.Compiler = nil // the templates do not keep it
 	t := &Templates{
 		options: o,
 		until:   time.Date(now.Year()+1, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
-	var b builder
-	b.year, b.lastYear = plausibleYears(now, o.AllYears)
 	known := map[string]bool{}
 	add := func(tmpl *template, ignoreKnown bool) error {
 		if known[tmpl.name] {
@@ -109,7 +112,7 @@ func Compile(o Options, now time.Time) (*Templates, error) {
 		}
 	}
 	if patterns == 0 {
-		list, err := b.defaults()
+		list, err := b.defaults(false)
 		if err != nil {
 			return nil, err
 		}
@@ -130,15 +133,10 @@ func (b builder) fromLine(line string) (list []*template, own bool, err error) {
 	one := func(t *template, err error) ([]*template, bool, error) { return []*template{t}, true, err }
 	switch key {
 	case "{DEFAULT}":
-		list, err = b.defaults()
+		list, err = b.defaults(false)
 		return list, false, err
 	case lineBeginMark:
-		all, err := b.defaults()
-		for _, t := range all {
-			if t.atStart {
-				list = append(list, t)
-			}
-		}
+		list, err = b.defaults(true)
 		return list, false, err
 	case "{NONE}":
 		return one(b.fromPattern(unboundMark + "^"))
@@ -208,33 +206,39 @@ func (b builder) around(pattern string, tags [][]int) ([]*template, error) {
 }
 
 // defaults makes the default templates: of each the variant that stands at the start of the line,
-// these first, then those that may stand anywhere.
-func (b builder) defaults() ([]*template, error) {
+// these first, then those that may stand anywhere. With onlyStart the latter are left out, but for those
+// that say by themselves that they stand at the start.
+func (b builder) defaults(onlyStart bool) ([]*template, error) {
 	var first, second []*template
 	for _, d := range defaults {
-		t, err := b.named(d)
-		if t == nil && err == nil {
-			t, err = b.fromPattern(d)
+		atStart := strings.HasPrefix(d, "^") || strings.HasPrefix(d, lineBeginMark)
+		if atStart || !onlyStart {
+			t, err := b.byDefault(d)
+			if err != nil {
+				return nil, err
+			}
+			t.needs = needsOf(d)
+			second = append(second, t)
 		}
-		if err != nil {
-			return nil, err
-		}
-		t.needs = needsOf(d)
-		second = append(second, t)
-		if strings.HasPrefix(t.name, "^") || strings.HasPrefix(t.name, lineBeginMark) {
+		if atStart {
 			continue
 		}
-		anchored, err := b.named(lineBeginMark + d)
-		if anchored == nil && err == nil {
-			anchored, err = b.fromPattern(lineBeginMark + d)
-		}
+		anchored, err := b.byDefault(lineBeginMark + d)
 		if err != nil {
 			return nil, err
 		}
-		anchored.weight, anchored.needs, anchored.quick = anchoredWeight, t.needs, b.quickOf(d)
+		anchored.weight, anchored.needs, anchored.quick = anchoredWeight, needsOf(d), b.quickOf(d)
 		first = append(first, anchored)
 	}
 	return append(first, second...), nil
+}
+
+// byDefault makes the template of a default pattern, which may be a word.
+func (b builder) byDefault(pattern string) (*template, error) {
+	if t, err := b.named(pattern); t != nil || err != nil {
+		return t, err
+	}
+	return b.fromPattern(pattern)
 }
 
 // Names lists the templates as they are shown to people, in the order in which they are first tried.

@@ -59,16 +59,17 @@ const (
 	boundRight // nothing on the left
 )
 
-// builder makes templates that share the years of one moment.
+// builder makes templates that share the years of one moment, and regexes if there is a compiler.
 type builder struct {
 	year     string // the regex of %ExY
 	lastYear int
+	compiler *Compiler
 }
 
 // fromPattern makes the template of a pattern with directives, in any of fail2ban's notations.
 func (b builder) fromPattern(pattern string) (*template, error) {
 	if regex, long, ok := expandEpoch(pattern); ok {
-		return embeddedEpoch(pattern, regex, long)
+		return b.embeddedEpoch(pattern, regex, long)
 	}
 	t := &template{pattern: pattern, kind: kindFields, weight: 1}
 	how, rest := boundWord, pattern
@@ -88,7 +89,7 @@ func (b builder) fromPattern(pattern string) (*template, error) {
 	if ignoresCase(pattern) {
 		regex = "(?iu)" + regex
 	}
-	if err := t.compile(regex, how); err != nil {
+	if err := b.compile(t, regex, how); err != nil {
 		return nil, fmt.Errorf("date pattern %q: %w", pattern, err)
 	}
 	names := t.regex.Names()
@@ -102,12 +103,12 @@ func (b builder) fromPattern(pattern string) (*template, error) {
 
 // embeddedEpoch makes the template of a pattern with {EPOCH} in it. What is cut is the pattern's own
 // group, or all of it.
-func embeddedEpoch(pattern, regex string, long bool) (*template, error) {
+func (b builder) embeddedEpoch(pattern, regex string, long bool) (*template, error) {
 	t := &template{name: pattern, kind: kindEpoch, weight: 1}
 	if long {
 		t.kind = kindLongEpoch
 	}
-	if err := t.compile(regex, boundWord); err != nil {
+	if err := b.compile(t, regex, boundWord); err != nil {
 		return nil, fmt.Errorf("date pattern %q: %w", pattern, err)
 	}
 	t.number = t.regex.Index(epochGroup)
@@ -124,7 +125,7 @@ func (b builder) epoch(long, lineBegin bool) (*template, error) {
 	if lineBegin {
 		how, t.name = boundLine, lineBeginMark+t.name
 	}
-	if err := t.compile(epochRegex(long, lineBegin), how); err != nil {
+	if err := b.compile(t, epochRegex(long, lineBegin), how); err != nil {
 		return nil, err
 	}
 	t.number = t.regex.Index(epochGroup)
@@ -138,11 +139,11 @@ func (b builder) tai64n(lineBegin bool) (*template, error) {
 	if lineBegin {
 		how, t.name = boundLine, lineBeginMark+t.name
 	}
-	return t, t.compile(tai64nRegex, how)
+	return t, b.compile(t, tai64nRegex, how)
 }
 
 // compile fences the regex in, gives it a group to cut if it has none, and compiles it.
-func (t *template) compile(regex string, how bounds) error {
+func (b builder) compile(t *template, regex string, how bounds) error {
 	regex = strings.TrimSpace(regex)
 	flags, regex := cutFlags(regex)
 	left := (how == boundWord || how == boundLine) && !refusesLeft(regex)
@@ -161,7 +162,7 @@ func (t *template) compile(regex string, how bounds) error {
 	}
 	t.atStart = t.atStart || beginsLine(regex)
 	t.anchored = t.atStart || endsLine(regex)
-	compiled, err := pyre.Compile(flags+dropMarks(regex), 0)
+	compiled, err := b.compiler.compile(flags + dropMarks(regex))
 	t.regex = compiled
 	return err
 }
