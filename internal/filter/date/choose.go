@@ -100,6 +100,21 @@ func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
 	return r
 }
 
+// Hits is how often a template's date was taken for the line's.
+type Hits struct {
+	Template string // its name
+	Count    int
+}
+
+// Hits lists all templates with their hits, in the order in which they are tried now.
+func (d *Detector) Hits() []Hits {
+	list := make([]Hits, len(d.list))
+	for i, t := range d.list {
+		list[i] = Hits{Template: t.name, Count: t.hits}
+	}
+	return list
+}
+
 // choose finds the template whose date the line's is, and leaves its match in d.match.
 //
 // The template that matched last is tried first: at the same place, if the characters around that

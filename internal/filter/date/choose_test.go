@@ -1,6 +1,7 @@
 package date_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -129,5 +130,16 @@ func TestDetectorsOfTheSameTemplatesDoNotShareMemory(t *testing.T) {
 	}
 	if r := first.Find(pyre.NewSubject("11/10/2026"), testNow); r.Template != "Month/Day/Year" {
 		t.Errorf("the first detector took %s", r.Template)
+	}
+}
+
+func TestHitsCountWhatWon(t *testing.T) {
+	d := mustCompile(t, date.Options{Pattern: "%d/%m/%Y\n%m/%d/%Y\n%H:%M"}, testNow).NewDetector()
+	for _, line := range []string{"11/22/2026", "none", "11/22/2026 10:00", "22/11/2026", "10:00 11/22/2026"} {
+		d.Find(pyre.NewSubject(line), testNow)
+	}
+	want := []date.Hits{{"Month/Day/Year", 2}, {"Day/Month/Year", 1}, {"24hour:Minute", 1}}
+	if got := d.Hits(); !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
