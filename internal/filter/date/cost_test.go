@@ -35,6 +35,7 @@ func BenchmarkCompileShared(b *testing.B) {
 
 // What a line costs a detector with the default patterns that knows the log.
 func BenchmarkFindSyslog(b *testing.B) { benchmarkFind(b, "Nov 22 11:59:58"+message, true) }
+
 func BenchmarkFindISO(b *testing.B) {
 	benchmarkFind(b, "2026-11-22T11:59:58.123456+01:00"+message, true)
 }
