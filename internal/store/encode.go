@@ -2,9 +2,11 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"time"
@@ -17,45 +19,81 @@ import (
 const valueVersion = 1
 
 // A key is the jail's name, a zero byte, a mark that tells an address from raw text, and the ID. Jails
-// have no zero byte in their names: it would have ended the line of the configuration.
+// have no zero byte in their names: it would have ended the line of the configuration. bbolt takes no key
+// above 32 KiB, and what a filter takes from a line for an ID may be as long as the line; so of a long
+// one the key has the hash, and the value begins with the ID.
 const (
 	markAddr = 'a'
 	markRaw  = 'r'
+	markHash = 'h'
+
+	longestPlainID = 256
 )
 
 func itemKey(k jail.Key) []byte {
-	mark := byte(markRaw)
-	if k.ID.IsAddr() {
-		mark = markAddr
-	}
-	b := make([]byte, 0, len(k.Jail)+2+len(k.ID.String()))
+	id := k.ID.String()
+	b := make([]byte, 0, len(k.Jail)+2+min(len(id), longestPlainID))
 	b = append(b, k.Jail...)
-	b = append(b, 0, mark)
-	return append(b, k.ID.String()...)
+	switch {
+	case k.ID.IsAddr():
+		b = append(b, 0, markAddr)
+	case len(id) <= longestPlainID:
+		b = append(b, 0, markRaw)
+	default:
+		sum := sha256.Sum256([]byte(id))
+		return append(append(b, 0, markHash), sum[:]...)
+	}
+	return append(b, id...)
 }
 
-func parseItemKey(b []byte) (jail.Key, error) {
+// newItem begins the value of an entry that itemKey names.
+func newItem(id ident.ID) encoder {
+	e := newEncoder()
+	if text := id.String(); !id.IsAddr() && len(text) > longestPlainID {
+		e.text(text)
+	}
+	return e
+}
+
+// item reads what itemKey and newItem have written.
+func (d *decoder) item(names *interner, b []byte) jail.Key {
 	name, id, ok := bytes.Cut(b, []byte{0})
 	if !ok || len(id) < 2 {
-		return jail.Key{}, errors.New("the key has no ID")
+		d.fail(errors.New("the key has no ID"))
+		return jail.Key{}
 	}
-	k := jail.Key{Jail: string(name)}
-	switch id[0] {
+	k := jail.Key{Jail: names.intern(name)}
+	switch mark := id[0]; mark {
 	case markAddr:
 		k.ID = ident.Parse(string(id[1:]))
 		if !k.ID.IsAddr() {
-			return k, errors.New("the key's ID is no address")
+			d.fail(errors.New("the key's ID is no address"))
 		}
 	case markRaw:
 		k.ID = ident.Raw(string(id[1:]))
+	case markHash:
+		k.ID = ident.Raw(d.text())
+		if sum := sha256.Sum256([]byte(k.ID.String())); !bytes.Equal(sum[:], id[1:]) {
+			d.fail(errors.New("the key is not of the ID in the value"))
+		}
 	default:
-		return k, fmt.Errorf("the key's ID is of unknown kind %q", id[0])
+		d.fail(fmt.Errorf("the key's ID is of unknown kind %q", mark))
 	}
-	return k, nil
+	return k
 }
 
-func positionKey(p Position) []byte {
-	return append(append([]byte(p.Jail), 0), p.Path...)
+func positionKey(k PositionKey) []byte {
+	return append(append([]byte(k.Jail), 0), k.Path...)
+}
+
+// interner keeps one copy of a jail's name for all entries of the jail, which lie together.
+type interner struct{ last string }
+
+func (n *interner) intern(name []byte) string {
+	if n.last != string(name) {
+		n.last = string(name)
+	}
+	return n.last
 }
 
 // encoder appends fields to a value.
@@ -86,7 +124,24 @@ func (e *encoder) data(m map[string]string) {
 	}
 }
 
-var errShort = errors.New("the value is cut short or damaged")
+// checksum is what every value ends with: of its key and of what is before it. bbolt has none, and a
+// flipped bit in a time would be a ban for ever.
+func checksum(key, value []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	return crc32.Update(crc32.Checksum(key, table), table, value)
+}
+
+const checksumSize = 4
+
+// sum ends a value.
+func (e encoder) sum(key []byte) []byte {
+	return binary.LittleEndian.AppendUint32(e, checksum(key, e))
+}
+
+var (
+	errShort    = errors.New("the value is cut short")
+	errChecksum = errors.New("the value's checksum is wrong")
+)
 
 // decoder takes fields from a value. After the first that is not there, all are zero and err is set.
 type decoder struct {
@@ -94,20 +149,23 @@ type decoder struct {
 	err error
 }
 
-func newDecoder(v []byte) *decoder {
+func newDecoder(key, v []byte) *decoder {
+	n := len(v) - checksumSize
 	switch {
-	case len(v) == 0:
+	case n < 1:
 		return &decoder{err: errShort}
 	case v[0] != valueVersion:
 		return &decoder{err: fmt.Errorf("unknown version %d of a value", v[0])}
+	case binary.LittleEndian.Uint32(v[n:]) != checksum(key, v[:n]):
+		return &decoder{err: errChecksum}
 	}
-	return &decoder{b: v[1:]}
+	return &decoder{b: v[1:n]}
 }
 
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
-		d.fail()
+		d.fail(errShort)
 		return 0
 	}
 	d.b = d.b[n:]
@@ -117,7 +175,7 @@ func (d *decoder) uint() uint64 {
 func (d *decoder) int() int64 {
 	v, n := binary.Varint(d.b)
 	if n <= 0 {
-		d.fail()
+		d.fail(errShort)
 		return 0
 	}
 	d.b = d.b[n:]
@@ -126,7 +184,7 @@ func (d *decoder) int() int64 {
 
 func (d *decoder) bytes(n uint64) []byte {
 	if n > uint64(len(d.b)) {
-		d.fail()
+		d.fail(errShort)
 		return nil
 	}
 	b := d.b[:n]
@@ -135,10 +193,10 @@ func (d *decoder) bytes(n uint64) []byte {
 }
 
 // fail notes the damage; nothing more is read.
-func (d *decoder) fail() {
+func (d *decoder) fail(err error) {
 	d.b = nil
 	if d.err == nil {
-		d.err = errShort
+		d.err = err
 	}
 }
 
@@ -147,7 +205,7 @@ func (d *decoder) text() string { return string(d.bytes(d.uint())) }
 func (d *decoder) time() time.Time {
 	sec, nsec := d.int(), d.uint()
 	if nsec >= uint64(time.Second) {
-		d.fail()
+		d.fail(errShort)
 		return time.Time{}
 	}
 	return time.Unix(sec, int64(nsec)).UTC()
@@ -157,7 +215,7 @@ func (d *decoder) time() time.Time {
 func (d *decoder) count() int {
 	n := d.uint()
 	if n > uint64(len(d.b)) {
-		d.fail()
+		d.fail(errShort)
 		return 0
 	}
 	return int(n)
@@ -196,8 +254,8 @@ func (d *decoder) end() error {
 	return d.err
 }
 
-func encodeBan(b jail.Ban) []byte {
-	e := newEncoder()
+func encodeBan(b jail.Ban) encoder {
+	e := newItem(b.ID)
 	e.time(b.Start)
 	e.int(int64(b.Duration))
 	e.int(int64(b.Extended))
@@ -210,34 +268,32 @@ func encodeBan(b jail.Ban) []byte {
 	return e
 }
 
-func decodeBan(k, v []byte) (jail.Ban, error) {
-	key, err := parseItemKey(k)
-	d := newDecoder(v)
+func decodeBan(names *interner, k, v []byte) (jail.Ban, error) {
+	d := newDecoder(k, v)
 	b := jail.Ban{
-		Key: key, Start: d.time(), Duration: time.Duration(d.int()), Extended: time.Duration(d.int()),
+		Key: d.item(names, k), Start: d.time(), Duration: time.Duration(d.int()), Extended: time.Duration(d.int()),
 		Count: int(d.int()), Failures: int(d.int()), Origin: jail.Origin(d.uint()), BannedAt: d.time(),
 		Lines: d.lines(), Data: d.data(),
 	}
-	return b, errors.Join(err, d.end())
+	return b, d.end()
 }
 
-func encodeHistory(h jail.History) []byte {
-	e := newEncoder()
+func encodeHistory(h jail.History) encoder {
+	e := newItem(h.ID)
 	e.int(int64(h.Count))
 	e.time(h.Last)
 	e.int(int64(h.Duration))
 	return e
 }
 
-func decodeHistory(k, v []byte) (jail.History, error) {
-	key, err := parseItemKey(k)
-	d := newDecoder(v)
-	h := jail.History{Key: key, Count: int(d.int()), Last: d.time(), Duration: time.Duration(d.int())}
-	return h, errors.Join(err, d.end())
+func decodeHistory(names *interner, k, v []byte) (jail.History, error) {
+	d := newDecoder(k, v)
+	h := jail.History{Key: d.item(names, k), Count: int(d.int()), Last: d.time(), Duration: time.Duration(d.int())}
+	return h, d.end()
 }
 
-func encodeTally(t jail.Tally) []byte {
-	e := newEncoder()
+func encodeTally(t jail.Tally) encoder {
+	e := newItem(t.ID)
 	e.time(t.First)
 	e.time(t.Last)
 	e.int(int64(t.Weighted))
@@ -247,17 +303,16 @@ func encodeTally(t jail.Tally) []byte {
 	return e
 }
 
-func decodeTally(k, v []byte) (jail.Tally, error) {
-	key, err := parseItemKey(k)
-	d := newDecoder(v)
+func decodeTally(names *interner, k, v []byte) (jail.Tally, error) {
+	d := newDecoder(k, v)
 	t := jail.Tally{
-		Key: key, First: d.time(), Last: d.time(), Weighted: int(d.int()), Failures: int(d.int()),
+		Key: d.item(names, k), First: d.time(), Last: d.time(), Weighted: int(d.int()), Failures: int(d.int()),
 		Lines: d.lines(), Data: d.data(),
 	}
-	return t, errors.Join(err, d.end())
+	return t, d.end()
 }
 
-func encodePosition(p Position) []byte {
+func encodePosition(p Position) encoder {
 	e := newEncoder()
 	e.uint(p.Device)
 	e.uint(p.Inode)
@@ -269,14 +324,14 @@ func encodePosition(p Position) []byte {
 	return append(e, p.Other.First[:]...)
 }
 
-func decodePosition(k, v []byte) (Position, error) {
+func decodePosition(names *interner, k, v []byte) (Position, error) {
+	d := newDecoder(k, v)
 	name, path, ok := bytes.Cut(k, []byte{0})
 	if !ok {
-		return Position{}, errors.New("the key has no path")
+		d.fail(errors.New("the key has no path"))
 	}
-	p := Position{Jail: string(name)}
+	p := Position{Jail: names.intern(name)}
 	p.Path = string(path)
-	d := newDecoder(v)
 	p.Device, p.Inode, p.Offset = d.uint(), d.uint(), d.int()
 	copy(p.First[:], d.bytes(uint64(len(p.First))))
 	p.Other.Device, p.Other.Inode, p.Other.Offset = d.uint(), d.uint(), d.int()

@@ -1,60 +1,18 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
-	"time"
+	"runtime/debug"
+	"sync"
 
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/source"
 )
-
-var (
-	// ErrLocked says that another process has the file open, most likely a running daemon.
-	ErrLocked = errors.New("the database is in use")
-	// ErrCorrupt says that the file is damaged, or is no database of ours.
-	ErrCorrupt = errors.New("the database is damaged")
-	// ErrNewer says that a newer release has written the file in a form that this one does not know.
-	ErrNewer = errors.New("the database was written by a newer release")
-)
-
-// schema is the form of the file as a whole: its buckets and keys.
-const schema = 1
-
-// lockWait is how long Open waits for another process to let go, as in a restart.
-const lockWait = 2 * time.Second
-
-// The buckets.
-var (
-	bucketMeta      = []byte("meta")
-	bucketBans      = []byte("bans")
-	bucketHistory   = []byte("history")
-	bucketTallies   = []byte("tallies")
-	bucketPositions = []byte("positions")
-
-	keySchema = []byte("schema")
-)
-
-// Options say how the file is opened. The zero Options are good.
-type Options struct {
-	// MoveCorrupt moves a damaged file aside, to PATH.corrupt-TIME, and begins a new one.
-	MoveCorrupt bool
-	// Now names the time in that name; nil is the clock's.
-	Now func() time.Time
-	// Log gets what could not be read; nil discards it.
-	Log *slog.Logger
-}
 
 // Position is how far a jail has read a file.
 type Position struct {
@@ -62,232 +20,159 @@ type Position struct {
 	source.Position
 }
 
-// Snapshot is all that the file holds.
+// PositionKey names a Position.
+type PositionKey struct {
+	Jail, Path string
+}
+
+// Snapshot is all that the file holds, each list in the order of jail and ID, or path.
 type Snapshot struct {
 	jail.Snapshot
 	Positions []Position
 }
 
-// Batch is what one Commit writes.
+// Batch is what one Commit writes. Where a key is both written and removed, it is removed.
 type Batch struct {
 	jail.Changes
 	Positions []Position
+	Dropped   []PositionKey // positions that nobody needs any more
 }
 
 // DB is an open database. Its methods are safe for concurrent use; commits go one after the other.
 type DB struct {
 	path string
-	db   *bbolt.DB
 	log  *slog.Logger
+	file *os.File // bbolt's own
+
+	mu     sync.Mutex // held by Commit and Close; guards the fields below
+	db     *bbolt.DB
+	broken error // bbolt has met damage and is in no state to go on
 
 	fault func(point string) error // tests make commits fail with it
-}
-
-// Open opens the file at path, making it and its folder where there is none, readable by its owner
-// alone. The errors that a caller may want to tell apart wrap ErrLocked, ErrCorrupt and ErrNewer.
-func Open(path string, o Options) (*DB, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the database's folder: %w", err)
-	}
-	d, err := open(path, o)
-	if !errors.Is(err, ErrCorrupt) || !o.MoveCorrupt {
-		return d, err
-	}
-	aside := path + ".corrupt-" + o.Now().UTC().Format("20060102T150405Z")
-	if err := os.Rename(path, aside); err != nil {
-		return nil, fmt.Errorf("move the damaged database aside: %w", err)
-	}
-	o.Log.Warn("moved a damaged database aside", "file", aside, "err", err)
-	return open(path, o)
-}
-
-func open(path string, o Options) (d *DB, err error) {
-	defer rescue(&err)
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout: lockWait,
-		// The free list is made anew at the start instead of being written with every commit.
-		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
-	})
-	if err != nil {
-		return nil, openError(path, err)
-	}
-	d = &DB{path: path, db: db, log: o.Log}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketMeta, bucketBans, bucketHistory, bucketTallies, bucketPositions} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		meta := tx.Bucket(bucketMeta)
-		v := meta.Get(keySchema)
-		switch {
-		case v == nil:
-			return meta.Put(keySchema, binary.BigEndian.AppendUint32(nil, schema))
-		case len(v) != 4:
-			return fmt.Errorf("%w: the schema number has %d bytes", ErrCorrupt, len(v))
-		case binary.BigEndian.Uint32(v) > schema:
-			return fmt.Errorf("%w (schema %d, known up to %d): upgrade, or move %s away to begin anew", ErrNewer, binary.BigEndian.Uint32(v), schema, path)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), db.Close())
-	}
-	return d, nil
-}
-
-// openError says in our words why bbolt did not open the file.
-func openError(path string, err error) error {
-	switch {
-	case errors.Is(err, bolterrors.ErrTimeout):
-		by := "another process"
-		if pid := lockHolder(path); pid != "" {
-			by = "process " + pid
-		}
-		return fmt.Errorf("%w by %s: %s (is agentd running already?)", ErrLocked, by, path)
-	case errors.Is(err, bolterrors.ErrInvalid), errors.Is(err, bolterrors.ErrChecksum),
-		errors.Is(err, bolterrors.ErrVersionMismatch), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("no permission to open the database: %w (run as root, or use --db)", err)
-	}
-	// bbolt reports a file too short for its pages without a sentinel.
-	if st, statErr := os.Stat(path); statErr == nil && st.Mode().IsRegular() && st.Size() > 0 && !isSyscall(err) {
-		return fmt.Errorf("%w: %s: %w", ErrCorrupt, path, err)
-	}
-	return fmt.Errorf("open %s: %w", path, err)
-}
-
-func isSyscall(err error) bool {
-	var errno syscall.Errno
-	return errors.As(err, &errno)
-}
-
-// lockHolder finds who has the file locked, in the kernel's list of locks; empty if that is not to be had.
-func lockHolder(path string) string {
-	st, err := os.Stat(path)
-	if err != nil {
-		return ""
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return ""
-	}
-	locks, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		return ""
-	}
-	inode := fmt.Sprintf(":%d", sys.Ino)
-	for line := range strings.Lines(string(locks)) {
-		// 1: FLOCK  ADVISORY  WRITE 1234 fd:01:5678 0 EOF
-		f := strings.Fields(line)
-		if len(f) >= 6 && f[1] == "FLOCK" && strings.HasSuffix(f[5], inode) {
-			return f[4]
-		}
-	}
-	return ""
-}
-
-// rescue turns a panic out of bbolt, which is how it meets a damaged page, into an error.
-func rescue(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %v", ErrCorrupt, p)
-	}
 }
 
 // Path is where the file is.
 func (d *DB) Path() string { return d.path }
 
-// Size is the size of the file in bytes.
+// Size is the size of the file in bytes. It does not shrink: room that is free again is used again.
 func (d *DB) Size() (int64, error) {
 	st, err := os.Stat(d.path)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("look at the database: %w", err)
 	}
 	return st.Size(), nil
 }
 
 // Close closes the file. What was committed is durable already.
 func (d *DB) Close() error {
-	if err := d.db.Close(); err != nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	closeFile := d.db.Close
+	if d.broken != nil { // bbolt may still hold its locks, and would wait for them
+		closeFile = func() error { return abandon(d.file) }
+	}
+	if err := closeFile(); err != nil {
 		return fmt.Errorf("close the database: %w", err)
 	}
 	return nil
 }
 
+// rescue turns a panic out of bbolt into an error, for this call and all that come: that is how bbolt
+// meets a page that was damaged since Open, or is not there any more. mu is held.
+func (d *DB) rescue(err *error) {
+	if p := recover(); p != nil {
+		d.broken = fmt.Errorf("%w: %s: %v", ErrCorrupt, d.path, p)
+		*err = d.broken
+	}
+}
+
+// shownDamage is how many damaged entries of a bucket are logged one by one.
+const shownDamage = 20
+
 // Load reads everything. A damaged value is logged with its key and left out. An error wraps
 // ErrCorrupt where the file itself is damaged.
 func (d *DB) Load() (s Snapshot, err error) {
-	defer rescue(&err)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken != nil {
+		return s, d.broken
+	}
+	defer d.rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	err = d.db.View(func(tx *bbolt.Tx) error {
-		s.Bans = read(d, tx, bucketBans, decodeBan)
-		s.Histories = read(d, tx, bucketHistory, decodeHistory)
-		s.Tallies = read(d, tx, bucketTallies, decodeTally)
-		s.Positions = read(d, tx, bucketPositions, decodePosition)
+		var names interner
+		s.Bans = load(d, tx, bucketBans, &names, decodeBan)
+		s.Histories = load(d, tx, bucketHistory, &names, decodeHistory)
+		s.Tallies = load(d, tx, bucketTallies, &names, decodeTally)
+		s.Positions = load(d, tx, bucketPositions, &names, decodePosition)
 		return nil
 	})
-	return s, err
+	if err != nil {
+		return s, fmt.Errorf("load %s: %w", d.path, err)
+	}
+	return s, nil
 }
 
-func read[T any](d *DB, tx *bbolt.Tx, bucket []byte, decode func(k, v []byte) (T, error)) []T {
-	var all []T
-	c := tx.Bucket(bucket).Cursor()
+func load[T any](d *DB, tx *bbolt.Tx, bucket []byte, names *interner, decode func(*interner, []byte, []byte) (T, error)) []T {
+	b := tx.Bucket(bucket)
+	n := b.Stats().KeyN
+	if n == 0 {
+		return nil
+	}
+	all, damaged := make([]T, 0, n), 0
+	c := b.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		x, err := decode(k, v)
-		if err != nil {
-			d.log.Error("a damaged entry of the database is left out", "bucket", string(bucket), "key", fmt.Sprintf("%q", k), "err", err)
+		x, err := decode(names, k, v)
+		if err == nil {
+			all = append(all, x)
 			continue
 		}
-		all = append(all, x)
+		if damaged++; damaged <= shownDamage {
+			d.log.Error("a damaged entry of the database is left out", "bucket", string(bucket), "key", fmt.Sprintf("%.200q", k), "err", err)
+		}
+	}
+	if damaged > shownDamage {
+		d.log.Error("damaged entries of the database are left out", "bucket", string(bucket), "entries", damaged, "of", n)
 	}
 	return all
 }
 
-// Commit writes a batch in one transaction. When it returns nil, all of it is on the disk; after an
-// error, none of it is, and the same batch may be committed again.
+// Commit writes a batch in one transaction. When it returns nil, all of it is on the disk. After an
+// error the file holds all of it or (nearly always) none, and the same batch may be committed again,
+// with what has changed since.
 func (d *DB) Commit(b Batch) (err error) {
-	defer rescue(&err)
-	err = d.db.Update(func(tx *bbolt.Tx) error {
-		if err := d.at("begin"); err != nil {
-			return err
-		}
-		w := writer{tx: tx}
-		for _, x := range b.Bans {
-			w.put(bucketBans, itemKey(x.Key), encodeBan(x))
-		}
-		for _, k := range b.Unbanned {
-			w.del(bucketBans, itemKey(k))
-		}
-		for _, x := range b.Histories {
-			w.put(bucketHistory, itemKey(x.Key), encodeHistory(x))
-		}
-		for _, k := range b.Forgotten {
-			w.del(bucketHistory, itemKey(k))
-		}
-		for _, x := range b.Tallies {
-			w.put(bucketTallies, itemKey(x.Key), encodeTally(x))
-		}
-		for _, k := range b.Cleared {
-			w.del(bucketTallies, itemKey(k))
-		}
-		for _, p := range b.Positions {
-			w.put(bucketPositions, positionKey(p), encodePosition(p))
-		}
-		if w.err != nil {
-			return w.err
-		}
-		return d.at("end")
-	})
-	if err != nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken != nil {
+		return d.broken
+	}
+	defer d.rescue(&err)
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if err := d.commit(b); err != nil {
 		return fmt.Errorf("commit to %s: %w", d.path, err)
 	}
 	return nil
+}
+
+// commit does without bbolt's Update, which rolls back after a panic: that reads the damaged file again,
+// in a goroutine where nobody can catch the next one.
+func (d *DB) commit(b Batch) error {
+	tx, err := d.db.Begin(true)
+	if err != nil {
+		return err
+	}
+	w := writer{tx: tx, err: d.at("begin")}
+	w.all(b)
+	if w.err == nil {
+		w.err = d.at("end")
+	}
+	if w.err != nil {
+		return errors.Join(w.err, tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return err // and rolled back
+	}
+	return d.at("done")
 }
 
 func (d *DB) at(point string) error {
@@ -303,14 +188,42 @@ type writer struct {
 	err error
 }
 
-func (w *writer) put(bucket, key, value []byte) {
+func (w *writer) all(b Batch) {
+	for _, x := range b.Bans {
+		w.put(bucketBans, itemKey(x.Key), encodeBan(x))
+	}
+	w.delAll(bucketBans, b.Unbanned)
+	for _, x := range b.Histories {
+		w.put(bucketHistory, itemKey(x.Key), encodeHistory(x))
+	}
+	w.delAll(bucketHistory, b.Forgotten)
+	for _, x := range b.Tallies {
+		w.put(bucketTallies, itemKey(x.Key), encodeTally(x))
+	}
+	w.delAll(bucketTallies, b.Cleared)
+	for _, p := range b.Positions {
+		w.put(bucketPositions, positionKey(PositionKey{p.Jail, p.Path}), encodePosition(p))
+	}
+	for _, k := range b.Dropped {
+		w.del(bucketPositions, positionKey(k))
+	}
+}
+
+// put writes a value with its checksum.
+func (w *writer) put(bucket, key []byte, value encoder) {
 	if w.err == nil {
-		w.err = w.tx.Bucket(bucket).Put(key, value)
+		w.err = w.tx.Bucket(bucket).Put(key, value.sum(key))
 	}
 }
 
 func (w *writer) del(bucket, key []byte) {
 	if w.err == nil {
 		w.err = w.tx.Bucket(bucket).Delete(key)
+	}
+}
+
+func (w *writer) delAll(bucket []byte, keys []jail.Key) {
+	for _, k := range keys {
+		w.del(bucket, itemKey(k))
 	}
 }
