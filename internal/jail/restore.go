@@ -2,6 +2,7 @@ package jail
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"time"
 )
@@ -21,6 +22,13 @@ type Snapshot struct {
 // takes effect: see limit. Bans of jails that do not exist sleep until the jail is set and revived.
 // What is dropped is part of the next Changes. Entries that the Book already has are newer and stay.
 func (b *Book) Restore(s Snapshot, now time.Time) []Decision {
+	return slices.Collect(b.Restoring(s, now))
+}
+
+// Restoring is Restore for many bans: the decisions come one by one, so that they need not all be there
+// at once. What the store holds is taken over before the first of them; nothing else may be asked of the
+// Book until the last has been taken, and all of them must be.
+func (b *Book) Restoring(s Snapshot, now time.Time) iter.Seq[Decision] {
 	at := nanos(now)
 	for _, v := range s.Histories {
 		b.restoreHistory(v, at)
@@ -35,13 +43,13 @@ func (b *Book) Restore(s Snapshot, now time.Time) []Decision {
 	for _, v := range bans {
 		b.restoreBan(v, at)
 	}
-	var out []Decision
-	for _, j := range b.chosen("") {
-		if j.active {
-			out = b.revive(out, j, at)
+	return func(yield func(Decision) bool) {
+		for _, j := range b.chosen("") {
+			if j.active && !b.revive(j, at, yield) {
+				return
+			}
 		}
 	}
-	return out
 }
 
 // Revive wakes the bans that are remembered of a jail that was removed and set again, or that was set
@@ -51,12 +59,15 @@ func (b *Book) Revive(jail string, now time.Time) []Decision {
 	if !ok {
 		return nil
 	}
-	return b.revive(nil, j, nanos(now))
+	var out []Decision
+	b.revive(j, nanos(now), func(d Decision) bool { out = append(out, d); return true })
+	return out
 }
 
-func (b *Book) revive(out []Decision, j *state, now int64) []Decision {
+// revive wakes the bans of a jail; it reports false if yield wants no more.
+func (b *Book) revive(j *state, now int64, yield func(Decision) bool) bool {
 	if j.sleeping == 0 {
-		return out
+		return true
 	}
 	for _, h := range j.ordered() {
 		if !h.asleep {
@@ -69,9 +80,11 @@ func (b *Book) revive(out []Decision, j *state, now int64) []Decision {
 		h.asleep, h.restored = false, true
 		j.sleeping--
 		j.totalBanned++
-		out = append(out, Decision{Kind: Restore, Key: h.key(), Ban: h.ban(), Time: timeAt(now)})
+		if !yield(Decision{Kind: Restore, Key: h.key(), Ban: h.ban(), Time: timeAt(now)}) {
+			return false
+		}
 	}
-	return out
+	return true
 }
 
 // limit holds a ban to its jail's present configuration and reports whether it stands.
