@@ -1,5 +1,10 @@
 package store
 
+import "io"
+
+// Verify is what Open reads a file through with.
+func Verify(r io.ReaderAt, size int64) error { return verify(r, size) }
+
 // Fail makes commits fail at a point as long as f gives an error: "begin" or "end" of the transaction, or
 // "done", when it is on the disk already.
 func (d *DB) Fail(f func(point string) error) { d.fault = f }

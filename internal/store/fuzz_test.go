@@ -1,7 +1,9 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -48,37 +50,22 @@ func FuzzValues(f *testing.F) {
 	})
 }
 
-// FuzzFile opens any bytes as a file: refused, or in order; never the end of the process.
+// FuzzFile changes bytes of a file of 1 KiB pages, three bytes of the input each: where, and to what.
+// What verify lets through, bbolt must read and write without ending the process.
 func FuzzFile(f *testing.F) {
-	empty := filepath.Join(f.TempDir(), "db")
-	db, err := bbolt.Open(empty, 0o600, &bbolt.Options{PageSize: 1024})
-	if err != nil {
-		f.Fatal(err)
+	sound := smallPages(f)
+	f.Add([]byte{})
+	f.Add([]byte{8, 0, 77, 8, 12, 1, 12, 16, 200})
+	for at := 2048; at < len(sound); at += 1024 { // headers and tables of entries
+		f.Add([]byte{byte(at >> 8), 8, 1, byte(at >> 8), 10, 2, byte(at >> 8), 16, 9, byte(at >> 8), 20, 9})
 	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range []string{"meta", "bans"} {
-			b, err := tx.CreateBucketIfNotExists([]byte(name))
-			if err != nil {
-				return err
-			}
-			if err := b.Put([]byte("schema"), []byte{0, 0, 0, 1}); err != nil {
-				return err
-			}
+	f.Fuzz(func(t *testing.T, changes []byte) {
+		file := bytes.Clone(sound)
+		for ; len(changes) >= 3; changes = changes[3:] {
+			file[(int(changes[0])<<8|int(changes[1]))%len(file)] = changes[2]
 		}
-		return nil
-	})
-	if err := errors.Join(err, db.Close()); err != nil {
-		f.Fatal(err)
-	}
-	small, err := os.ReadFile(empty)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(small[:8192], 0, []byte{})
-	f.Add(small[:8192], 4096, []byte{2, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, file []byte, at int, patch []byte) {
-		if at >= 0 && at < len(file) {
-			copy(file[at:], patch)
+		if store.Verify(bytes.NewReader(file), int64(len(file))) != nil {
+			return
 		}
 		path := filepath.Join(t.TempDir(), "db")
 		if err := os.WriteFile(path, file, 0o600); err != nil {
@@ -95,4 +82,45 @@ func FuzzFile(f *testing.F) {
 			t.Errorf("it opened, and then: %v", err)
 		}
 	})
+}
+
+// smallPages makes a file with a branch, leaves, a value over several pages and small buckets.
+func smallPages(tb testing.TB) []byte {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "db")
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{PageSize: 1024})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		meta, err := tx.CreateBucket([]byte("meta"))
+		if err != nil {
+			return err
+		}
+		bans, err := tx.CreateBucket([]byte("bans"))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(meta.Put([]byte("schema"), []byte{0, 0, 0, 1}), bans.Put([]byte("j\x00rlong"), make([]byte, 3000))); err != nil {
+			return err
+		}
+		for i := range 40 {
+			if err := bans.Put(fmt.Appendf(nil, "j\x00r%d", i), make([]byte, 60)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	file = file[:min(len(file), 16<<10)] // the rest is room to grow
+	if err := store.Verify(bytes.NewReader(file), int64(len(file))); err != nil {
+		tb.Fatal(err)
+	}
+	return file
 }
