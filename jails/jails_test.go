@@ -26,7 +26,7 @@ func sections(t *testing.T) map[string]string {
 				t.Errorf("section %s is there twice", name)
 			}
 			found[name] = ""
-		} else if line[0] != '#' {
+		} else if name != "" && line[0] != '#' {
 			found[name] += line
 		}
 	}
