@@ -17,6 +17,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/filter/date"
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/source"
 	"github.com/palisade-agent/palisade/jails"
@@ -66,8 +67,9 @@ func (l *loader) load() (agent.Options, error) {
 	l.global = c.Global
 	problems := c.Problems
 	var o agent.Options
+	var dates date.Compiler
 	for i := range c.Jails {
-		j, wrong := build(&c.Jails[i], time.Now())
+		j, wrong := build(&c.Jails[i], &dates, time.Now())
 		problems = append(problems, wrong...)
 		if !hasErrors(wrong) {
 			o.Jails = append(o.Jails, j)
@@ -116,7 +118,7 @@ func problemText(p control.Problem) string {
 
 // build makes a jail that can run of one that is written soundly, compiling what the reader of the
 // configuration does not. All that is wrong is returned, not only the first.
-func build(c *config.Jail, now time.Time) (agent.Jail, []config.Problem) {
+func build(c *config.Jail, dates *date.Compiler, now time.Time) (agent.Jail, []config.Problem) {
 	b := builder{c: c}
 	j := agent.Jail{
 		Policy:   b.policy(),
@@ -124,7 +126,7 @@ func build(c *config.Jail, now time.Time) (agent.Jail, []config.Problem) {
 		Encoding: b.encoding(),
 		Ignore:   b.ignore(),
 	}
-	b.filter(&j, now)
+	b.filter(&j, dates, now)
 	b.actions(&j)
 	b.files(&j)
 	return j, b.problems
@@ -222,7 +224,7 @@ func parseIgnoreCache(text string) (*agent.IgnoreCache, error) {
 	return c, nil
 }
 
-func (b *builder) filter(j *agent.Jail, now time.Time) {
+func (b *builder) filter(j *agent.Jail, dates *date.Compiler, now time.Time) {
 	c := b.c
 	if c.Journal() {
 		b.wrong("backend", "name a log file with logpath and set backend = auto or polling", errors.New("this version does not read the journal"))
@@ -236,6 +238,7 @@ func (b *builder) filter(j *agent.Jail, now time.Time) {
 		DatePattern: c.DatePattern, LogTimezone: c.LogTimezone, UseDNS: dns, FindTime: c.FindTime, Local: time.Local,
 	}
 	j.UseDNS, j.FilterID = dns, fmt.Sprintf("%#v", o)
+	o.Dates = dates // says how it is made, not what it is
 	if len(o.FailRegex) == 0 {
 		b.wrong("failregex", "name a filter that has failregexes with filter = NAME", errors.New("there is nothing to look for"))
 		return

@@ -175,7 +175,17 @@ func (a *Agent) restore(ctx context.Context) error {
 		}
 		return ignored
 	})
-	e.enforce(e.book.Restore(snapshot.Snapshot, time.Now()))
+	// One decision at a time: those on 100,000 bans would take more memory than all the rest.
+	wishes := make([]firewall.Wish, 0, len(snapshot.Bans))
+	one := make([]jail.Decision, 1)
+	for one[0] = range e.book.Restoring(snapshot.Snapshot, time.Now()) {
+		if w, ok := wish(one[0]); ok {
+			wishes = append(wishes, w)
+		}
+		e.events.publish(one)
+		e.staged++
+	}
+	a.parts.Firewall.Submit(wishes)
 	return nil
 }
 

@@ -214,7 +214,7 @@ func (e *engine) enforce(decisions []jail.Decision) {
 		return
 	}
 	e.staged += len(decisions)
-	var wishes []firewall.Wish
+	wishes := make([]firewall.Wish, 0, len(decisions))
 	for _, d := range decisions {
 		if w, ok := wish(d); ok {
 			wishes = append(wishes, w)

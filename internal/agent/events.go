@@ -35,10 +35,13 @@ func newEvents(record func(jail.Decision), ignore func(string, ident.ID, string,
 
 // publish tells of decisions, in order.
 func (e *events) publish(decisions []jail.Decision) {
-	now := time.Now()
+	now, heard := time.Now(), e.heard()
 	for _, d := range decisions {
 		if e.record != nil {
 			e.record(d)
+		}
+		if !heard {
+			continue
 		}
 		if kind := eventKind(d.Kind); kind != "" {
 			e.send(event(now, kind, d))
@@ -52,6 +55,13 @@ func (e *events) ignored(jailName string, id ident.ID, by string, t time.Time) {
 		e.ignore(jailName, id, by, t)
 	}
 	e.send(control.Event{Time: time.Now(), Kind: "ignored", Jail: jailName, ID: id.String(), LogTime: &t, By: by})
+}
+
+// heard reports whether anybody listens.
+func (e *events) heard() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.listeners) > 0
 }
 
 func (e *events) send(ev control.Event) {

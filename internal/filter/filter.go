@@ -55,7 +55,7 @@ func New(o Options, now time.Time) (*Filter, error) {
 	}
 	var err error
 	f.dates, err = date.Compile(date.Options{
-		Pattern: o.DatePattern, LogTimezone: o.LogTimezone, Local: local, AllYears: o.AllYears,
+		Pattern: o.DatePattern, LogTimezone: o.LogTimezone, Local: local, AllYears: o.AllYears, Compiler: o.Dates,
 	}, now)
 	if err != nil {
 		wrong("datepattern", 0, o.DatePattern, err)

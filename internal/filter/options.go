@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/palisade-agent/palisade/internal/filter/date"
 )
 
 // UseDNS says what becomes of a host name where an address was hoped for.
@@ -64,6 +66,10 @@ type Options struct {
 	FindTime time.Duration // older lines are not worth reading during catch-up; 0 is 10 minutes
 
 	Local *time.Location // zone of the machine; nil is UTC
+
+	// Dates shares the date templates among filters that are made one after the other, by one
+	// goroutine; nil shares nothing. The filter does not keep it.
+	Dates *date.Compiler
 
 	// The rest serves tools that try filters out.
 

@@ -265,8 +265,7 @@ func (k *Keeper) take() {
 	if m.fresh {
 		k.table.SetScopes(m.scopes)
 	}
-	for _, key := range m.order {
-		w := m.wishes[key]
+	for _, w := range m.wishes {
 		if err := k.table.Wish(w); err != nil {
 			k.log.Warn("a ban cannot be enforced", "addr", w.Prefix, "err", err)
 		}

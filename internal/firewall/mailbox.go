@@ -1,7 +1,6 @@
 package firewall
 
 import (
-	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,8 +17,8 @@ type mailbox struct {
 
 // mail is what has come since the last time the mailbox was emptied.
 type mail struct {
-	wishes map[wishKey]Wish
-	order  []wishKey // oldest first
+	wishes []Wish          // in the order in which their keys first came
+	index  map[wishKey]int // where in wishes
 	gone   map[string]bool
 	scopes []Scope
 	fresh  bool // scopes are new
@@ -44,15 +43,17 @@ func (m *mailbox) wake() {
 func (m *mailbox) submit(wishes []Wish) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.mail.index == nil {
+		m.mail.index = make(map[wishKey]int, len(wishes))
+	}
 	for _, w := range wishes {
 		k := wishKey{w.Owner, w.Prefix}
-		if m.mail.wishes == nil {
-			m.mail.wishes = map[wishKey]Wish{}
+		if i, known := m.mail.index[k]; known {
+			m.mail.wishes[i] = w
+			continue
 		}
-		if _, known := m.mail.wishes[k]; !known {
-			m.mail.order = append(m.mail.order, k)
-		}
-		m.mail.wishes[k] = w
+		m.mail.index[k] = len(m.mail.wishes)
+		m.mail.wishes = append(m.mail.wishes, w)
 	}
 	m.wake()
 }
@@ -73,12 +74,20 @@ func (m *mailbox) setScopes(scopes []Scope) {
 			m.mail.gone = map[string]bool{}
 		}
 		m.mail.gone[name] = true
-		m.mail.order = slices.DeleteFunc(m.mail.order, func(k wishKey) bool { return k.owner == name })
-		maps.DeleteFunc(m.mail.wishes, func(k wishKey, _ Wish) bool { return k.owner == name })
+		m.mail.forget(name)
 	}
 	m.owners = owners
 	m.mail.scopes, m.mail.fresh = slices.Clone(scopes), true
 	m.wake()
+}
+
+// forget drops the wishes of an owner.
+func (m *mail) forget(owner string) {
+	m.wishes = slices.DeleteFunc(m.wishes, func(w Wish) bool { return w.Owner == owner })
+	clear(m.index)
+	for i, w := range m.wishes {
+		m.index[wishKey{w.Owner, w.Prefix}] = i
+	}
 }
 
 // take empties the mailbox.
