@@ -82,6 +82,27 @@ func TestADamagedFileIsMovedAside(t *testing.T) {
 	}
 }
 
+func TestAFileWithoutABucketIsDamaged(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "db")
+	if err := open(t, path).Close(); err != nil {
+		t.Fatal(err)
+	}
+	edit(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("bans")) })
+	if _, err := store.Open(path, store.Options{}); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "bans") {
+		t.Errorf("%v", err)
+	}
+	d, err := store.Open(path, store.Options{MoveCorrupt: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Commit(full()), d.Close()); err != nil {
+		t.Error(err)
+	}
+	if list, err := filepath.Glob(path + ".corrupt-*"); err != nil || len(list) != 1 {
+		t.Errorf("%q, %v", list, err)
+	}
+}
+
 func TestNoDamagedFileTakesThePlaceOfAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "db")
 	for n := range 3 {

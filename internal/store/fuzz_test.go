@@ -93,6 +93,11 @@ func smallPages(tb testing.TB) []byte {
 		tb.Fatal(err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range []string{"history", "tallies", "positions"} {
+			if _, err := tx.CreateBucket([]byte(name)); err != nil {
+				return err
+			}
+		}
 		meta, err := tx.CreateBucket([]byte("meta"))
 		if err != nil {
 			return err
@@ -118,7 +123,7 @@ func smallPages(tb testing.TB) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	file = file[:min(len(file), 16<<10)] // the rest is room to grow
+	file = file[:min(len(file), 18<<10)] // the rest is room to grow
 	if err := store.Verify(bytes.NewReader(file), int64(len(file))); err != nil {
 		tb.Fatal(err)
 	}

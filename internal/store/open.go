@@ -79,6 +79,13 @@ func Open(path string, o Options) (*DB, error) {
 		return nil, err
 	}
 	d, err := open(path, o)
+	if errors.Is(err, ErrCorrupt) && o.MoveCorrupt {
+		if err = moveAside(path, o, err); err != nil {
+			return nil, err
+		}
+		fresh = true
+		d, err = open(path, o)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +134,16 @@ func examine(path string, o Options) (fresh bool, err error) {
 	case !o.MoveCorrupt:
 		return false, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, damage)
 	}
+	return true, moveAside(path, o, damage)
+}
+
+func moveAside(path string, o Options, damage error) error {
 	aside := freeName(path + ".corrupt-" + o.Now().UTC().Format("20060102T150405Z"))
 	if err := os.Rename(path, aside); err != nil {
-		return false, fmt.Errorf("move the damaged database aside: %w", err)
+		return fmt.Errorf("move the damaged database aside: %w", err)
 	}
 	o.Log.Warn("moved a damaged database aside", "file", aside, "err", damage)
-	return true, nil
+	return nil
 }
 
 // freeName is the name, or with a number after it if it is taken.
@@ -201,39 +212,44 @@ func abandon(file *os.File) error {
 	return errors.Join(syscall.Flock(int(file.Fd()), syscall.LOCK_UN), file.Close())
 }
 
-// prepare makes the buckets of a new file and looks whether those of an old one are ours.
+// prepare makes the buckets of a new file and looks whether those of an old one are ours, and all there.
 func prepare(db *bbolt.DB, path string) error {
 	err := db.Update(func(tx *bbolt.Tx) error {
-		meta := tx.Bucket(bucketMeta)
-		var known []byte
-		if meta != nil {
-			known = meta.Get(keySchema)
+		if k, _ := tx.Cursor().First(); k == nil {
+			return create(tx)
 		}
+		meta := tx.Bucket(bucketMeta)
+		if meta == nil || meta.Get(keySchema) == nil {
+			return fmt.Errorf("%w: another program's (name another path with --db)", ErrForeign)
+		}
+		known := meta.Get(keySchema)
 		switch {
-		case known == nil:
-			if k, _ := tx.Cursor().First(); k != nil {
-				return fmt.Errorf("%w: another program's (name another path with --db)", ErrForeign)
-			}
 		case len(known) != 4:
 			return fmt.Errorf("%w: the schema number has %d bytes", ErrCorrupt, len(known))
 		case binary.BigEndian.Uint32(known) > schema:
 			return fmt.Errorf("%w (schema %d, known up to %d): upgrade, or move the file away to begin anew",
 				ErrNewer, binary.BigEndian.Uint32(known), schema)
 		}
-		for _, name := range [][]byte{bucketMeta, bucketBans, bucketHistory, bucketTallies, bucketPositions} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
+		for _, name := range [][]byte{bucketBans, bucketHistory, bucketTallies, bucketPositions} {
+			if tx.Bucket(name) == nil {
+				return fmt.Errorf("%w: the bucket %s is missing", ErrCorrupt, name)
 			}
 		}
-		if known != nil {
-			return nil
-		}
-		return tx.Bucket(bucketMeta).Put(keySchema, binary.BigEndian.AppendUint32(nil, schema))
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	return nil
+}
+
+func create(tx *bbolt.Tx) error {
+	for _, name := range [][]byte{bucketMeta, bucketBans, bucketHistory, bucketTallies, bucketPositions} {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketMeta).Put(keySchema, binary.BigEndian.AppendUint32(nil, schema))
 }
 
 // openError says in our words why the file did not open.

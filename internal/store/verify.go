@@ -295,10 +295,10 @@ func parseElements(b []byte, branch bool) ([]element, error) {
 	return elements, nil
 }
 
-// ordered reports keys that are not in order, or not in [low, high).
+// ordered reports keys that are empty, not in order, or not in [low, high).
 func ordered(elements []element, low, high []byte) error {
 	for i, e := range elements {
-		if i == 0 && bytes.Compare(e.key, low) < 0 ||
+		if len(e.key) == 0 || i == 0 && bytes.Compare(e.key, low) < 0 ||
 			i > 0 && bytes.Compare(e.key, elements[i-1].key) <= 0 ||
 			high != nil && bytes.Compare(e.key, high) >= 0 {
 			return fmt.Errorf("key %.60q is out of order", e.key)
