@@ -330,7 +330,7 @@ func TestNoPermission(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root can become somebody else")
 	}
-	dir, err := os.MkdirTemp("", "palisade-control-")
+	dir, err := os.MkdirTemp("", "palisade-control-") //nolint:usetesting // t.TempDir lies in a folder that is closed to other users
 	if err != nil {
 		t.Fatal(err)
 	}
