@@ -146,7 +146,7 @@ func tuple(parts []*string) Value {
 	for i, p := range parts {
 		printed[i] = "None"
 		if p != nil {
-			v.Parts[i], printed[i] = *p, pythonQuote(*p)
+			v.Parts[i], printed[i] = *p, pyre.Quote(*p)
 		}
 	}
 	v.Text = "(" + strings.Join(printed, ", ") + ")"

@@ -48,8 +48,9 @@ func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("%s (line %d, column %d)", msg, line, column)
 }
 
-// quoted is Python's repr of a text: single quotes unless the text holds only such.
-func quoted(s string) string {
+// Quote spells a text as Python's repr does: in single quotes unless it holds only such, with escapes
+// for the backslash, the quote and what cannot be printed.
+func Quote(s string) string {
 	quote := '\''
 	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
 		quote = '"'

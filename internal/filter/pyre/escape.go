@@ -95,7 +95,7 @@ func (p *parser) charEscape(token string) rune {
 			p.src.fail(0, "missing {")
 		}
 		name := p.src.until("}", "character name")
-		p.src.fail(length(name)+len(`\N{}`), "characters by name are not known here: "+quoted(name))
+		p.src.fail(length(name)+len(`\N{}`), "characters by name are not known here: "+Quote(name))
 	}
 	if strings.Contains(letters, token[1:]) {
 		p.src.fail(len(token), "bad escape "+token)

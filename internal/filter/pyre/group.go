@@ -74,7 +74,7 @@ func (p *parser) capture(name string, start int, flags Flags) *node {
 		p.src.fail(0, "too many groups")
 	}
 	if old, ok := p.names[name]; ok {
-		p.src.fail(length(name)+1, "redefinition of group name "+quoted(name)+" as group "+
+		p.src.fail(length(name)+1, "redefinition of group name "+Quote(name)+" as group "+
 			strconv.Itoa(index)+"; was group "+strconv.Itoa(old))
 	}
 	if name != "" {
@@ -111,14 +111,14 @@ func (p *parser) python(start int, flags Flags) *node {
 
 func (p *parser) checkName(name string) {
 	if !isIdentifier(name) {
-		p.src.fail(length(name)+1, "bad character in group name "+quoted(name))
+		p.src.fail(length(name)+1, "bad character in group name "+Quote(name))
 	}
 }
 
 func (p *parser) named(name string) int {
 	index, ok := p.names[name]
 	if !ok {
-		p.src.fail(length(name)+1, "unknown group name "+quoted(name))
+		p.src.fail(length(name)+1, "unknown group name "+Quote(name))
 	}
 	return index
 }
@@ -169,7 +169,7 @@ func (p *parser) conditional(start int, flags Flags) *node {
 	case isIdentifier(name):
 		group = p.named(name)
 	case !isNumber:
-		p.src.fail(length(name)+1, "bad character in group name "+quoted(name))
+		p.src.fail(length(name)+1, "bad character in group name "+Quote(name))
 	case group == 0:
 		p.src.fail(length(name)+1, "bad group number")
 	case group >= unlimited/4: // Python's MAXGROUPS
