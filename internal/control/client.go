@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,6 +14,8 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -29,26 +32,62 @@ var (
 )
 
 const (
-	answerTimeout = 60 * time.Second
+	pingTimeout   = 5 * time.Second
+	answerTimeout = 60 * time.Second // a reload of a large configuration takes seconds
+	stopTimeout   = 60 * time.Second // the last commit and taking down a large table take some
+	stopEvery     = 20 * time.Millisecond
 	maxAnswer     = 1 << 30 // a million bans fit
+	maxEvent      = 1 << 20
 )
 
 // Client asks a daemon over its control socket. It is safe for concurrent use.
 type Client struct {
 	path string
 	http *http.Client
+	peer atomic.Int64 // the daemon's process, as the kernel names it; 0: unknown
 }
 
 // NewClient makes a client for the socket at path. It connects with the first request.
 func NewClient(path string) *Client {
 	var d net.Dialer
-	return &Client{path: path, http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return d.DialContext(ctx, "unix", path) },
-	}}}
+	c := &Client{path: path}
+	c.http = &http.Client{
+		Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := d.DialContext(ctx, "unix", path)
+			if u, ok := conn.(*net.UnixConn); ok {
+				c.peer.Store(processOf(u))
+			}
+			return conn, err
+		}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c
 }
 
-// Ping asks for a sign of life.
+// Close gives up connections that wait for another request. The client may be used again.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// processOf names the process that listens at the other end; 0 where the kernel does not tell, as across
+// containers.
+func processOf(u *net.UnixConn) int64 {
+	raw, err := u.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	var cred *syscall.Ucred
+	err = errors.Join(raw.Control(func(fd uintptr) {
+		cred, err = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
+	}), err)
+	if err != nil {
+		return 0
+	}
+	return int64(cred.Pid)
+}
+
+// Ping asks for a sign of life, for 5 seconds.
 func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
 	var v map[string]string
 	if err := c.get(ctx, "/v1/ping", nil, &v); err != nil {
 		return err
@@ -66,7 +105,7 @@ func (c *Client) Status(ctx context.Context) (s Status, err error) {
 
 // Jail asks about one jail.
 func (c *Client) Jail(ctx context.Context, name string) (s JailStatus, err error) {
-	return s, c.get(ctx, "/v1/jails/"+url.PathEscape(name), nil, &s)
+	return s, c.get(ctx, "/v1/jails/"+strings.ReplaceAll(url.PathEscape(name), ".", "%2E"), nil, &s)
 }
 
 // Banned asks for the bans in force, of one ID or (empty) of all; limit 0 is no limit.
@@ -94,7 +133,8 @@ func (c *Client) Reload(ctx context.Context) (v ReloadResult, err error) {
 	return v, c.post(ctx, "/v1/reload", nil, &v)
 }
 
-// Stop asks the daemon to end and waits until nobody listens on the socket any more.
+// Stop asks the daemon to end and waits until nobody listens on the socket any more and its process has
+// gone, so that another may start.
 func (c *Client) Stop(ctx context.Context, keep bool) error {
 	path := "/v1/stop"
 	if keep {
@@ -103,19 +143,25 @@ func (c *Client) Stop(ctx context.Context, keep bool) error {
 	if err := c.post(ctx, path, nil, &struct{}{}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	process := int(c.peer.Load())
+	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	for {
-		c.http.CloseIdleConnections()
-		if err := c.Ping(ctx); errors.Is(err, ErrNotRunning) {
+		c.Close()
+		if err := c.Ping(ctx); errors.Is(err, ErrNotRunning) && gone(process) {
 			return nil
 		}
 		select {
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(stopEvery):
 		case <-ctx.Done():
 			return fmt.Errorf("agentd has been told to stop and is still there: %w", ctx.Err())
 		}
 	}
+}
+
+// gone reports whether a process has ended, as far as that can be known.
+func gone(process int) bool {
+	return process <= 0 || process == os.Getpid() || errors.Is(syscall.Kill(process, 0), syscall.ESRCH)
 }
 
 // Events calls each for every event from now on, until ctx ends, the daemon ends, or each fails.
@@ -125,19 +171,26 @@ func (c *Client) Events(ctx context.Context, each func(Event) error) error {
 		return err
 	}
 	defer resp.Body.Close()
-	d := json.NewDecoder(resp.Body)
-	for {
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxEvent)
+	for lines.Scan() {
 		var e Event
-		switch err := d.Decode(&e); {
-		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return ctx.Err()
-		case err != nil:
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			return c.foreign(err)
 		}
 		if err := each(e); err != nil {
 			return err
 		}
 	}
+	switch err := lines.Err(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, bufio.ErrTooLong):
+		return c.foreign(err)
+	case err != nil:
+		return fmt.Errorf("%w any more: it has gone without a word", ErrNotRunning)
+	}
+	return nil
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
@@ -190,10 +243,10 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte) (*h
 	if err := json.NewDecoder(io.LimitReader(resp.Body, maxBody)).Decode(&e); err != nil || e.Error == "" {
 		return nil, c.foreign(fmt.Errorf("it answered %s", resp.Status))
 	}
-	switch resp.StatusCode {
-	case http.StatusNotFound:
+	switch e.Kind {
+	case kindNoJail:
 		return nil, &answerError{e.Error, ErrNoJail}
-	case http.StatusBadRequest:
+	case kindInvalid:
 		return nil, &answerError{e.Error, ErrInvalid}
 	}
 	return nil, &answerError{e.Error, nil}
@@ -217,6 +270,12 @@ func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
+		return fmt.Errorf("%w on %s in time (is it agentd's socket? then its log says more)", ErrNoAnswer, c.path)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return fmt.Errorf("%w: what listens on %s hung up (is it agentd's socket? then its log says more)", ErrNoAnswer, c.path)
+	case errors.Is(err, syscall.EAGAIN):
+		return fmt.Errorf("%w on %s: too many are waiting there (agentd's log says more)", ErrNoAnswer, c.path)
 	case errors.Is(err, fs.ErrPermission), errors.Is(statErr, fs.ErrPermission):
 		return fmt.Errorf("%w to use %s: run as root, as with sudo", ErrPermission, c.path)
 	case errors.Is(statErr, fs.ErrNotExist):
@@ -225,8 +284,6 @@ func (c *Client) explain(err error) error {
 		return fmt.Errorf("%w: %s is no socket (name agentd's with -s)", ErrNotOurs, c.path)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%w: nobody listens on %s (start agentd)", ErrNotRunning, c.path)
-	case errors.Is(err, context.DeadlineExceeded), os.IsTimeout(err):
-		return fmt.Errorf("%w on %s within %v (see its log)", ErrNoAnswer, c.path, answerTimeout)
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err

@@ -158,6 +158,46 @@ func TestErrorsKeepTheirKindAndWords(t *testing.T) {
 	}
 }
 
+func TestAnyNameOfAJailArrives(t *testing.T) {
+	d := &daemon{}
+	c, _, _ := serve(t, d)
+	for _, name := range []string{"sshd", ".", "..", "a/../b", "a b", "ü", "%2F", "?x=1#y", "\x00\n", strings.Repeat("x", 2000)} {
+		if s, err := c.Jail(t.Context(), name); err != nil || s.Name != name {
+			t.Errorf("%.20q: %.20q, %v", name, s.Name, err)
+		}
+	}
+}
+
+// TestARequestOfANewerClientIsNotAMissingJail: both are answered with 404.
+func TestARequestOfANewerClientIsNotAMissingJail(t *testing.T) {
+	c, _, _ := serve(t, &daemon{})
+	if _, err := c.Jail(t.Context(), ""); err == nil || errors.Is(err, control.ErrNoJail) || !strings.Contains(err.Error(), "no such request") {
+		t.Errorf("%v", err)
+	}
+}
+
+// cracked is a daemon that panics when it has begun to answer.
+type cracked struct{ daemon }
+
+func (*cracked) Events(_ context.Context, each func(control.Event) error) error {
+	if err := each(control.Event{Kind: "found"}); err != nil {
+		return err
+	}
+	panic("on purpose")
+}
+
+func TestAPanicWithinAStreamIsNotItsEnd(t *testing.T) {
+	c, _, _ := serve(t, &cracked{})
+	n := 0
+	err := c.Events(t.Context(), func(control.Event) error { n++; return nil })
+	if n > 1 || !errors.Is(err, control.ErrNotRunning) {
+		t.Errorf("%d events, %v", n, err)
+	}
+	if err := c.Ping(t.Context()); err != nil {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestAPanicEndsOneRequest(t *testing.T) {
 	c, _, _ := serve(t, &daemon{})
 	if _, err := c.Jail(t.Context(), "panics"); err == nil || strings.Contains(err.Error(), "on purpose") {
@@ -289,6 +329,21 @@ func TestTheClientSaysWhyThereIsNoAnswer(t *testing.T) {
 			c.Close()
 		}
 	}()
+	mute := filepath.Join(dir, "mute")
+	m, err := net.Listen("unix", mute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	go func() {
+		for {
+			c, err := m.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
 	web := filepath.Join(dir, "web")
 	w, err := net.Listen("unix", web)
 	if err != nil {
@@ -299,6 +354,7 @@ func TestTheClientSaysWhyThereIsNoAnswer(t *testing.T) {
 	for path, want := range map[string]error{
 		filepath.Join(dir, "none"): control.ErrNotRunning, dead: control.ErrNotRunning,
 		file: control.ErrNotOurs, folder: control.ErrNotOurs, foreign: control.ErrNotOurs, web: control.ErrNotOurs,
+		mute: control.ErrNoAnswer,
 	} {
 		err := control.NewClient(path).Ping(t.Context())
 		if !errors.Is(err, want) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), path) {
@@ -406,6 +462,9 @@ func TestHostileRequestsAreRefused(t *testing.T) {
 		"no HTTP":                     {"hello\r\n\r\n", "400"},
 		"a limit that is no number":   {get("/v1/banned?limit=many"), "400"},
 		"a limit below zero":          {get("/v1/firewall?limit=-1"), "400"},
+		"something behind the JSON":   {post("/v1/unban", `{"all":true}{"all":true}`), "400"},
+		"an empty body":               {post("/v1/ban", ""), "400"},
+		"a body of unknown length":    {"POST /v1/ban HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\nfffff0\r\n" + strings.Repeat("a", 2<<20), "400"},
 		"an unknown path":             {get("/v1/nothing"), "404"},
 		"a wrong method":              {get("/v1/ban"), "404"},
 	} {

@@ -41,7 +41,6 @@ func BenchmarkLoad100k(b *testing.B) {
 	s := load(b, d)
 	b.ReportMetric(float64(heap()-before)/(1<<20), "MB-held")
 	runtime.KeepAlive(s)
-	s = store.Snapshot{}
 	for b.Loop() {
 		if s := load(b, d); len(s.Bans) != 100_000 {
 			b.Fatal(len(s.Bans))

@@ -111,11 +111,7 @@ func fillUp(t *testing.T, path string) {
 			t.Fatal(err)
 		}
 		// From too small for the first page of the file to a bit more than it has.
-		room := uint64(size) * uint64(round%5) / 4
-		if room < 4096 {
-			room = 4096
-		}
-		limit(room)
+		limit(max(4096, uint64(size)*uint64(round%5)/4))
 		b := store.Batch{Positions: []store.Position{{Jail: "j"}}}
 		for range 300 {
 			next++

@@ -311,7 +311,7 @@ func ordered(elements []element, low, high []byte) error {
 // a file is somebody else's, and must not be moved out of their way.
 func foreign(r io.ReaderAt) string {
 	head := make([]byte, 512)
-	n, _ := r.ReadAt(head, 0) //nolint:errcheck // what cannot be read is for verify to report
+	n, _ := r.ReadAt(head, 0) // what cannot be read is for verify to report
 	head = head[:n]
 	switch {
 	case n == 0:

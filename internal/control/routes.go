@@ -1,0 +1,154 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+)
+
+// routes maps requests to the service. Streams end with ctx, and there are never more than have room in
+// streams.
+func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeMux {
+	v := s.service
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/ping", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]string{"ping": "pong"}) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Status(r.Context())) })
+	mux.HandleFunc("GET /v1/jails/{name}", func(w http.ResponseWriter, r *http.Request) {
+		reply(w)(v.Jail(r.Context(), r.PathValue("name")))
+	})
+	mux.HandleFunc("GET /v1/banned", func(w http.ResponseWriter, r *http.Request) {
+		limit, err := number(r, "limit")
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		reply(w)(v.Banned(r.Context(), r.URL.Query().Get("id"), limit))
+	})
+	mux.HandleFunc("GET /v1/firewall", func(w http.ResponseWriter, r *http.Request) {
+		limit, err := number(r, "limit")
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		reply(w)(v.Firewall(r.Context(), limit))
+	})
+	mux.HandleFunc("POST /v1/ban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Ban) })
+	mux.HandleFunc("POST /v1/unban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Unban) })
+	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Reload(r.Context())) })
+	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, r *http.Request) {
+		reply(w)(struct{}{}, v.Stop(r.Context(), r.URL.Query().Get("keep") == "1"))
+	})
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case streams <- struct{}{}:
+			defer func() { <-streams }()
+			stream(ctx, w, r, v)
+		default:
+			fail(w, fmt.Errorf("too many are listening to events already (%d): end one of them", maxStreams))
+		}
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		failWith(w, http.StatusNotFound, wireError{Error: fmt.Sprintf("no such request: %.20q %.100q", r.Method, r.URL.Path)})
+	})
+	return mux
+}
+
+// wireError is the body of every answer that is not 200.
+type wireError struct {
+	Error string `json:"error"`
+	Kind  string `json:"kind,omitempty"` // one that clients tell apart
+}
+
+// The kinds of errors.
+const (
+	kindNoJail  = "no_jail"
+	kindInvalid = "invalid"
+)
+
+func number(r *http.Request, name string) (int, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("%w: %s=%.50q is no number", ErrInvalid, name, text)
+	}
+	return n, nil
+}
+
+func withBody[Request, Result any](w http.ResponseWriter, r *http.Request, f func(context.Context, Request) (Result, error)) {
+	var req Request
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&req); err != nil {
+		fail(w, fmt.Errorf("%w: %w", ErrInvalid, err))
+		return
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		fail(w, fmt.Errorf("%w: something follows its body", ErrInvalid))
+		return
+	}
+	reply(w)(f(r.Context(), req))
+}
+
+func reply(w http.ResponseWriter) func(v any, err error) {
+	return func(v any, err error) {
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		answer(w, v)
+	}
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	writeJSON(w, v)
+}
+
+func fail(w http.ResponseWriter, err error) {
+	switch {
+	case errors.Is(err, ErrNoJail):
+		failWith(w, http.StatusNotFound, wireError{err.Error(), kindNoJail})
+	case errors.Is(err, ErrInvalid):
+		failWith(w, http.StatusBadRequest, wireError{err.Error(), kindInvalid})
+	default:
+		failWith(w, http.StatusInternalServerError, wireError{Error: err.Error()})
+	}
+}
+
+func failWith(w http.ResponseWriter, status int, e wireError) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	writeJSON(w, e)
+}
+
+// writeJSON writes v; a peer that has gone has nobody to tell.
+func writeJSON(w http.ResponseWriter, v any) {
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// stream sends events as lines of JSON as they happen, until the peer goes or ctx ends.
+func stream(ctx context.Context, w http.ResponseWriter, r *http.Request, s Service) {
+	both, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if a, ok := w.(*answerWriter); ok {
+		a.stream = true
+	}
+	c := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/jsonl")
+	w.WriteHeader(http.StatusOK)
+	if err := c.Flush(); err != nil {
+		return
+	}
+	encode := json.NewEncoder(w)
+	_ = s.Events(both, func(e Event) error {
+		return errors.Join(encode.Encode(e), c.Flush())
+	})
+}
