@@ -34,7 +34,11 @@ var binaries = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("go", "build", "-o", dir+"/", "../agentd", "../agentctl").CombinedOutput()
+	args := []string{"build", "-o", dir + "/"}
+	if raceDetector {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../agentd", "../agentctl")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -130,6 +134,9 @@ func start(t *testing.T, name string, args ...string) *exec.Cmd {
 		case <-time.After(10 * time.Second):
 			_ = cmd.Process.Kill()
 			<-ended
+		}
+		if strings.Contains(out.String(), "DATA RACE") {
+			t.Errorf("%s has a data race", filepath.Base(name))
 		}
 		if t.Failed() {
 			t.Logf("--- %s said:\n%s", filepath.Base(name), out.String())

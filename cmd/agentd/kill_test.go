@@ -221,6 +221,9 @@ func (d *victim) start() elements {
 	d.t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
 		_ = d.cmd.Wait()
+		if strings.Contains(d.log.String(), "DATA RACE") {
+			d.t.Error("the daemon has a data race")
+		}
 		if d.t.Failed() {
 			d.t.Logf("--- agentd said:\n%.4000s", d.log.String())
 		}
