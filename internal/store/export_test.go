@@ -1,9 +1,15 @@
 package store
 
-import "io"
+import (
+	"io"
+	"os"
+)
 
 // Verify is what Open reads a file through with.
-func Verify(r io.ReaderAt, size int64) error { return verify(r, size) }
+func Verify(r io.ReaderAt, size int64) error {
+	_, err := verify(r, size)
+	return err
+}
 
 // Fail makes commits fail at a point as long as f gives an error: "begin" or "end" of the transaction, or
 // "done", when it is on the disk already.
@@ -48,3 +54,6 @@ func Decoded(k, v []byte) (s Snapshot) {
 	}
 	return s
 }
+
+// StillThere is what is asked once the lock has been waited for.
+func StillThere(file *os.File, path string) error { return stillThere(file, path) }

@@ -40,6 +40,13 @@ const (
 	lockEvery = 20 * time.Millisecond
 )
 
+// A file of sparseSize, of which less than one sparsePart-th is in use, is written anew by Open. A wave of
+// attackers makes it grow, and bbolt gives nothing back.
+const (
+	sparseSize = 16 << 20
+	sparsePart = 4
+)
+
 // The buckets.
 var (
 	bucketMeta      = []byte("meta")
@@ -74,9 +81,14 @@ func Open(path string, o Options) (*DB, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make the database's folder: %w", err)
 	}
-	fresh, err := examine(path, o)
+	fresh, sparse, err := examine(path, o)
 	if err != nil {
 		return nil, err
+	}
+	if sparse {
+		if err := compact(path); err != nil { // as where the disk is full: it goes on as it is
+			o.Log.Warn("the database keeps its size", "err", err)
+		}
 	}
 	d, err := open(path, o)
 	if errors.Is(err, ErrCorrupt) && o.MoveCorrupt {
@@ -98,43 +110,47 @@ func Open(path string, o Options) (*DB, error) {
 }
 
 // examine looks through the file before bbolt does, under its lock, and moves it aside if it is damaged
-// and that is wished. fresh tells that there is no file now, or an empty one.
-func examine(path string, o Options) (fresh bool, err error) {
+// and that is wished. fresh tells that there is no file now, or an empty one; sparse, that most of it is
+// free room.
+func examine(path string, o Options) (fresh, sparse bool, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return true, nil
+		return true, false, nil
 	case err != nil:
-		return false, openError(path, err)
+		return false, false, openError(path, err)
 	}
 	defer f.Close()
 	st, err := f.Stat()
 	if err != nil {
-		return false, openError(path, err)
+		return false, false, openError(path, err)
 	}
 	if !st.Mode().IsRegular() {
-		return false, fmt.Errorf("%w: %s is no regular file", ErrForeign, path)
+		return false, false, fmt.Errorf("%w: %s is no regular file", ErrForeign, path)
 	}
 	if err := lock(f, path); err != nil {
-		return false, err
+		return false, false, err
+	}
+	if err := stillThere(f, path); err != nil {
+		return false, false, err
 	}
 	if st, err = f.Stat(); err != nil {
-		return false, openError(path, err)
+		return false, false, openError(path, err)
 	}
 	if st.Size() == 0 {
-		return true, nil
+		return true, false, nil
 	}
 	if what := foreign(f); what != "" {
-		return false, fmt.Errorf("%w: %s is %s (name another path with --db)", ErrForeign, path, what)
+		return false, false, fmt.Errorf("%w: %s is %s (name another path with --db)", ErrForeign, path, what)
 	}
-	damage := verify(f, st.Size())
+	used, damage := verify(f, st.Size())
 	switch {
 	case damage == nil:
-		return false, nil
+		return false, st.Size() >= sparseSize && used < st.Size()/sparsePart, nil
 	case !o.MoveCorrupt:
-		return false, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, damage)
+		return false, false, fmt.Errorf("%w: %s: %w", ErrCorrupt, path, damage)
 	}
-	return true, moveAside(path, o, damage)
+	return true, false, moveAside(path, o, damage)
 }
 
 func moveAside(path string, o Options, damage error) error {
@@ -175,16 +191,27 @@ func lock(f *os.File, path string) error {
 	}
 }
 
-// open lets bbolt open a file that is sound or not there.
-func open(path string, o Options) (d *DB, err error) {
-	var file *os.File // bbolt leaves it open, and so locked, if it panics
+// open opens a file that is sound or not there.
+func open(path string, o Options) (*DB, error) {
+	db, file, err := openBolt(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(db, path); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &DB{path: path, db: db, file: file, log: o.Log}, nil
+}
+
+// openBolt lets bbolt open and lock the file.
+func openBolt(path string) (db *bbolt.DB, file *os.File, err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			d, err = nil, errors.Join(fmt.Errorf("%w: %s: %v", ErrCorrupt, path, p), abandon(file))
+		if p := recover(); p != nil { // bbolt has left the file open, and so locked
+			db, err = nil, errors.Join(fmt.Errorf("%w: %s: %v", ErrCorrupt, path, p), abandon(file))
 		}
 	}()
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+	db, err = bbolt.Open(path, 0o600, &bbolt.Options{
 		Timeout: lockWait,
 		// The free list is made anew at the start instead of being written with every commit.
 		NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
@@ -195,12 +222,25 @@ func open(path string, o Options) (d *DB, err error) {
 		},
 	})
 	if err != nil {
-		return nil, openError(path, err)
+		return nil, nil, openError(path, err)
 	}
-	if err := prepare(db, path); err != nil {
-		return nil, errors.Join(err, db.Close())
+	if err := stillThere(file, path); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
 	}
-	return &DB{path: path, db: db, file: file, log: o.Log}, nil
+	return db, file, nil
+}
+
+// stillThere looks whether the path still names the file that has been locked: another daemon may have
+// put another into its place meanwhile.
+func stillThere(file *os.File, path string) error {
+	opened, err := file.Stat()
+	if err != nil {
+		return openError(path, err)
+	}
+	if now, err := os.Stat(path); err != nil || !os.SameFile(opened, now) {
+		return fmt.Errorf("%w: %s is being replaced (is agentd starting twice?)", ErrLocked, path)
+	}
+	return nil
 }
 
 // abandon closes bbolt's file behind its back. bbolt's map of the file stays, and keeps the lock alive, so

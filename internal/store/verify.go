@@ -41,23 +41,26 @@ const (
 
 // verify reads every page that the file's tree reaches and reports the first damage. It is done before
 // bbolt sees the file, since bbolt trusts what it reads: it follows page numbers wherever they lead, and
-// ends the process where one is impossible. size is the file's.
-func verify(r io.ReaderAt, size int64) error {
+// ends the process where one is impossible. size is the file's; used is how much of it is.
+func verify(r io.ReaderAt, size int64) (used int64, err error) {
 	m, err := newestMeta(r, size)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if most := uint64(size) / m.pageSize; m.pages > most {
-		return fmt.Errorf("the file is cut short: %d of %d pages are there", most, m.pages)
+		return 0, fmt.Errorf("the file is cut short: %d of %d pages are there", most, m.pages)
 	}
 	v := verifier{r: r, pageSize: m.pageSize, pages: m.pages, seen: make([]uint64, m.pages/64+1)}
 	if err := v.tree(m.root, nil, nil, 0); err != nil {
-		return err
+		return 0, err
+	}
+	for _, word := range v.seen {
+		used += int64(bits.OnesCount64(word)) * int64(m.pageSize)
 	}
 	if m.freeList == noFreeList {
-		return nil
+		return used, nil
 	}
-	return v.freeList(m.freeList)
+	return used, v.freeList(m.freeList)
 }
 
 type meta struct {
