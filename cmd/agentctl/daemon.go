@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -28,68 +27,57 @@ func firewall(ctx context.Context, c *call) error {
 }
 
 func showFirewall(w io.Writer, f control.Firewall) {
-	rows := [][]string{{"Backend:", f.Backend}}
-	for _, n := range f.Notes {
-		rows = append(rows, []string{"", n})
+	var facts facts
+	facts.add("Backend", append([]string{f.Backend}, f.Notes...)...)
+	facts.add("Holds", elements(f.FirewallState))
+	if f.Rebuilt > 0 {
+		facts.add("Rebuilt", plural(f.Rebuilt, "time", "times")+" since the start, because somebody else had changed the table")
 	}
-	rows = append(rows, []string{"Elements:", fmt.Sprintf("%d in the kernel, %d waiting", f.Elements, f.Pending)})
 	if f.Error != "" {
-		rows = append(rows, []string{"Error:", f.Error})
+		facts.add("Error", f.Error)
 	}
-	table(w, rows...)
+	facts.write(w)
+	if len(f.Sets) > 0 {
+		fmt.Fprintln(w)
+		t := newTable("SET", ">ELEMENTS")
+		for _, s := range f.Sets {
+			t.add(s.Name, s.Count)
+		}
+		t.write(w)
+	}
 	if len(f.Contents) == 0 {
 		return
 	}
 	fmt.Fprintln(w)
-	elements := [][]string{{"SET", "ELEMENT", "EXPIRES"}}
+	t := newTable("ELEMENT", "SET", "TIME LEFT")
 	for _, e := range f.Contents {
-		expires := "never"
+		left := "permanent"
 		if e.Expires != nil {
-			expires = "in " + seconds(*e.Expires)
+			left = seconds(max(0, *e.Expires))
 		}
-		elements = append(elements, []string{e.Set, e.Prefix, expires})
+		t.add(e.Prefix, e.Set, left)
 	}
-	table(w, elements...)
+	t.write(w)
 	if f.Truncated {
-		fmt.Fprintln(w, "… and more: use --limit 0 for all")
+		fmt.Fprintln(w, "… perhaps more: --limit 0 shows all")
 	}
-}
-
-func events(ctx context.Context, c *call) error {
-	if !c.flags["follow"] {
-		return usagef("agentctl events --follow (nothing is kept of what has happened; agentd's log has it)")
-	}
-	encode := json.NewEncoder(c.stdout)
-	return c.client.Events(ctx, func(e control.Event) error {
-		if c.json {
-			return encode.Encode(e)
-		}
-		_, err := fmt.Fprintln(c.stdout, safe(describe(e)))
-		return err
-	})
-}
-
-// describe tells an event on one line.
-func describe(e control.Event) string {
-	who := fmt.Sprintf("%s  %-9s %-12s %s", e.Time.Local().Format(time.TimeOnly), e.Kind, e.Jail, e.ID)
-	switch e.Kind {
-	case "ban", "restore", "prolong":
-		return fmt.Sprintf("%s  for %s, after %s, ban number %d", who, seconds(e.Duration), plural(e.Failures, "failure"), e.Count)
-	case "ignored":
-		return who + "  by " + e.By
-	case "dropped":
-		return fmt.Sprintf("%s  %s lost: this terminal is too slow", e.Time.Local().Format(time.TimeOnly), plural(e.Count, "event"))
-	}
-	return who
 }
 
 func stop(ctx context.Context, c *call) error {
-	if err := c.client.Stop(ctx, c.flags["keep"]); err != nil {
+	keep := c.flags["keep"]
+	if err := c.client.Stop(ctx, keep); err != nil {
 		return err
 	}
 	return c.print(struct {
 		Stopped bool `json:"stopped"`
-	}{true}, func(w io.Writer) { fmt.Fprintln(w, "agentd has stopped.") })
+		Kept    bool `json:"kept"` // the bans, in the kernel
+	}{true, keep}, func(w io.Writer) {
+		if keep {
+			fmt.Fprintln(w, "agentd has stopped. The kernel keeps its bans until their time is over or agentd is back.")
+		} else {
+			fmt.Fprintln(w, "agentd has stopped and taken its bans out of the kernel. The next start restores them.")
+		}
+	})
 }
 
 func ping(ctx context.Context, c *call) error {
@@ -104,6 +92,7 @@ func ping(ctx context.Context, c *call) error {
 	}{"pong", took.Microseconds()}, func(w io.Writer) { fmt.Fprintf(w, "agentd answers (in %v).\n", took.Round(10*time.Microsecond)) })
 }
 
+// version tells both versions; that of agentctl is known even where the daemon is not to be reached.
 func version(ctx context.Context, c *call) error {
 	v := struct {
 		Agentctl string `json:"agentctl"`
@@ -113,15 +102,18 @@ func version(ctx context.Context, c *call) error {
 		v.Agentctl = info.Main.Version
 	}
 	s, err := c.client.Status(ctx)
-	if err != nil && !errors.Is(err, control.ErrNotRunning) {
+	if errors.Is(err, context.Canceled) {
 		return err
 	}
 	v.Agentd = s.Version
 	return c.print(v, func(w io.Writer) {
 		daemon := v.Agentd
-		if daemon == "" {
-			daemon = "not running"
+		if err != nil {
+			daemon = fmt.Sprintf("unknown (%v)", err)
 		}
-		table(w, []string{"agentctl", v.Agentctl}, []string{"agentd", daemon})
+		t := newTable()
+		t.add("agentctl", v.Agentctl)
+		t.add("agentd", daemon)
+		t.write(w)
 	})
 }

@@ -4,11 +4,18 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
+)
+
+// How much of what can be long is shown to people. With --json all of it is there.
+const (
+	problemsShown = 20
+	bansShown     = 20 // of a jail's, the newest
+	talliesShown  = 20
 )
 
 func status(ctx context.Context, c *call) error {
@@ -19,7 +26,7 @@ func status(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(s, func(w io.Writer) { showStatus(w, s, time.Now()) }); err != nil {
+	if err := c.print(s, func(w io.Writer) { showStatus(w, s, c.now()) }); err != nil {
 		return err
 	}
 	if s.Health != "ok" {
@@ -29,56 +36,64 @@ func status(ctx context.Context, c *call) error {
 }
 
 func showStatus(w io.Writer, s control.Status, now time.Time) {
-	rows := [][]string{{"Health:", s.Health}}
-	for _, r := range s.Reasons {
-		rows = append(rows, []string{"", r})
-	}
-	fw := fmt.Sprintf("%s, %s in the kernel", s.Firewall.Backend, plural(s.Firewall.Elements, "element"))
-	if s.Firewall.Pending > 0 {
-		fw += fmt.Sprintf(", %d waiting", s.Firewall.Pending)
-	}
-	rows = append(rows,
-		[]string{"Running:", fmt.Sprintf("%s, process %d, version %s", ago(s.Started, now), s.PID, s.Version)},
-		[]string{"Firewall:", fw},
-		[]string{"Configuration:", s.Config},
-		[]string{"Database:", s.Database},
-	)
-	table(w, rows...)
+	var f facts
+	f.add("Health", append([]string{s.Health}, s.Reasons...)...)
+	f.add("Up", fmt.Sprintf("%s, since %s (process %d, version %s)", span(now.Sub(s.Started)), stamp(s.Started, now), s.PID, s.Version))
+	f.add("Firewall", append([]string{s.Firewall.Backend + ", " + elements(s.Firewall)}, s.Firewall.Notes...)...)
+	f.add("Configuration", s.Config)
+	f.add("Database", s.Database)
+	f.write(w)
 	fmt.Fprintln(w)
 	if len(s.Jails) == 0 {
 		fmt.Fprintln(w, "No jail is enabled.")
 	} else {
-		jails := [][]string{{"JAIL", "FAILED NOW", "FAILED", "BANNED NOW", "BANNED"}}
-		for _, j := range s.Jails {
-			jails = append(jails, []string{j.Name, strconv.Itoa(j.CurrentlyFailed), strconv.Itoa(j.TotalFailed), strconv.Itoa(j.CurrentlyBanned), strconv.Itoa(j.TotalBanned)})
-		}
-		table(w, jails...)
+		showJails(w, s.Jails)
 	}
-	showProblems(w, s.Problems)
+	showProblems(w, s.Problems, problemsShown)
 }
 
-func showProblems(w io.Writer, problems []control.Problem) {
+func showJails(w io.Writer, jails []control.JailSummary) {
+	t := newTable("JAIL", ">FAILING", ">FAILURES", ">BANNED", ">BANS")
+	var sum control.JailSummary
+	for _, j := range jails {
+		t.add(j.Name, j.CurrentlyFailed, j.TotalFailed, j.CurrentlyBanned, j.TotalBanned)
+		sum.CurrentlyFailed += j.CurrentlyFailed
+		sum.TotalFailed += j.TotalFailed
+		sum.CurrentlyBanned += j.CurrentlyBanned
+		sum.TotalBanned += j.TotalBanned
+	}
+	if len(jails) > 1 {
+		t.add(fmt.Sprintf("%d jails", len(jails)), sum.CurrentlyFailed, sum.TotalFailed, sum.CurrentlyBanned, sum.TotalBanned)
+	}
+	t.write(w)
+}
+
+// elements tells how far the kernel is.
+func elements(f control.FirewallState) string {
+	text := plural(f.Elements, "element", "elements")
+	if f.Pending > 0 {
+		text += fmt.Sprintf(", %d on the way to the kernel", f.Pending)
+	}
+	return text
+}
+
+// showProblems tells what is wrong with the configuration, at most so many of them (0: all).
+func showProblems(w io.Writer, problems []control.Problem, most int) {
 	if len(problems) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s of the configuration:\n", strings.ToUpper(plural(len(problems), "problem")[:1])+plural(len(problems), "problem")[1:])
-	for _, p := range problems {
-		place := p.File
-		if p.Line > 0 {
-			place += ":" + strconv.Itoa(p.Line)
-		}
-		if p.Section != "" {
-			place += " [" + p.Section + "]"
-		}
-		if p.Key != "" {
-			place += fmt.Sprintf(" %s = %.80s", p.Key, p.Value)
+	fmt.Fprintf(w, "\n%s of the configuration:\n", plural(len(problems), "problem", "problems"))
+	for i, p := range problems {
+		if most > 0 && i == most {
+			fmt.Fprintf(w, "  … and %d more (agentd --check tells all)\n", len(problems)-i)
+			return
 		}
 		jail := ""
 		if p.Jail != "" {
 			jail = " in jail " + p.Jail
 		}
 		fmt.Fprintf(w, "  %s%s: %s\n", safe(p.Severity), safe(jail), safe(p.Message))
-		if place != "" {
+		if place := place(p); place != "" {
 			fmt.Fprintf(w, "      at  %s\n", safe(place))
 		}
 		if p.Hint != "" {
@@ -87,63 +102,95 @@ func showProblems(w io.Writer, problems []control.Problem) {
 	}
 }
 
+func place(p control.Problem) string {
+	text := p.File
+	if p.Line > 0 {
+		text += ":" + strconv.Itoa(p.Line)
+	}
+	if p.Section != "" {
+		text += " [" + p.Section + "]"
+	}
+	if p.Key != "" {
+		text += fmt.Sprintf(" %s = %.80s", p.Key, p.Value)
+	}
+	return text
+}
+
 func jailStatus(ctx context.Context, c *call) error {
 	s, err := c.client.Jail(ctx, c.args[0])
 	if err != nil {
 		return err
 	}
-	return c.print(s, func(w io.Writer) { showJail(w, s, time.Now()) })
+	return c.print(s, func(w io.Writer) { showJail(w, s, c.now()) })
 }
 
 func showJail(w io.Writer, s control.JailStatus, now time.Time) {
 	lines := fmt.Sprintf("%d looked at, %d matched, %d ignored", s.Lines, s.Matched, s.Ignored)
 	if s.GaveUp > 0 {
-		lines += fmt.Sprintf(", %s that hit the time limit", plural(int(s.GaveUp), "search"))
+		lines += ", " + plural(s.GaveUp, "search given up at its limit", "searches given up at their limit")
 	}
-	rows := [][]string{
-		{"Jail:", s.Name},
-		{"Rule:", fmt.Sprintf("%s within %s: banned for %s", plural(s.MaxRetry, "failure"), seconds(s.FindTime), seconds(s.BanTime))},
-		{"Failed:", fmt.Sprintf("%d now, %d since the start", s.CurrentlyFailed, s.TotalFailed)},
-		{"Banned:", fmt.Sprintf("%d now, %d since the start", s.CurrentlyBanned, s.TotalBanned)},
-		{"Lines:", lines},
+	var f facts
+	f.add("Jail", s.Name)
+	f.add("Rule", fmt.Sprintf("banned for %s after %s within %s", seconds(s.BanTime), plural(s.MaxRetry, "failure", "failures"), seconds(s.FindTime)))
+	f.add("Failing", fmt.Sprintf("%d now, %s since the start", s.CurrentlyFailed, plural(s.TotalFailed, "failure", "failures")))
+	f.add("Banned", fmt.Sprintf("%d now, %s since the start", s.CurrentlyBanned, plural(s.TotalBanned, "ban", "bans")))
+	f.add("Lines", lines)
+	f.write(w)
+
+	if len(s.Files) > 0 {
+		fmt.Fprintln(w)
+		t := newTable("FILE", "STATE", "READ", ">LINES", "ERROR")
+		for _, f := range s.Files {
+			t.add(f.Path, f.State, read(f), f.Lines, f.Error)
+		}
+		t.write(w)
 	}
-	for i, f := range s.Files {
-		label := ""
-		if i == 0 {
-			label = "Files:"
+	if len(s.Actions) > 0 {
+		fmt.Fprintln(w)
+		t := newTable("ACTION", "DONE BY", "")
+		for _, a := range s.Actions {
+			by := "nobody"
+			if a.Native {
+				by = "our firewall"
+			}
+			t.add(a.Name, by, a.Note)
 		}
-		text := fmt.Sprintf("%s (%s, %d of %d bytes)", f.Path, f.State, f.Offset, f.Size)
-		if f.Error != "" {
-			text += ": " + f.Error
-		}
-		rows = append(rows, []string{label, text})
+		t.write(w)
 	}
-	for i, a := range s.Actions {
-		label := ""
-		if i == 0 {
-			label = "Actions:"
-		}
-		by := "not run"
-		if a.Native {
-			by = "by our firewall"
-		}
-		text := a.Name + ": " + by
-		if a.Note != "" {
-			text += " (" + a.Note + ")"
-		}
-		rows = append(rows, []string{label, text})
-	}
-	table(w, rows...)
 	if len(s.Bans) > 0 {
 		fmt.Fprintln(w)
-		showBans(w, s.Bans, now, false)
+		showBans(w, newest(s.Bans), bansShown, false, now)
+		if more := len(s.Bans) - bansShown; more > 0 {
+			fmt.Fprintf(w, "… and %d older ones: agentctl banned --jail %s\n", more, safe(s.Name))
+		}
 	}
 	if len(s.Tallies) > 0 {
 		fmt.Fprintln(w)
-		tallies := [][]string{{"FAILED, NOT BANNED", "COUNT", "LAST"}}
-		for _, t := range s.Tallies {
-			tallies = append(tallies, []string{t.ID, fmt.Sprintf("%d of %d", t.Weighted, s.MaxRetry), ago(t.Last, now)})
+		t := newTable("FAILING", ">COUNT", ">BAN AT", "FIRST", "LAST")
+		for _, x := range s.Tallies[:min(len(s.Tallies), talliesShown)] {
+			t.add(x.ID, x.Weighted, s.MaxRetry, ago(x.First, now), ago(x.Last, now))
 		}
-		table(w, tallies...)
+		t.write(w)
+		if more := s.CurrentlyFailed - talliesShown; more > 0 && len(s.Tallies) > talliesShown {
+			fmt.Fprintf(w, "… and %d more (the newest are shown)\n", more)
+		}
 	}
+}
+
+// read tells how much of a file has been read.
+func read(f control.File) string {
+	switch {
+	case f.Size == 0 && f.Offset == 0:
+		return ""
+	case f.Offset >= f.Size:
+		return "all of " + size(f.Offset)
+	}
+	return size(f.Offset) + " of " + size(f.Size)
+}
+
+// newest orders bans by their begin, the latest first.
+func newest(bans []control.Ban) []control.Ban {
+	sorted := slices.Clone(bans)
+	slices.SortStableFunc(sorted, func(a, b control.Ban) int { return b.Since.Compare(a.Since) })
+	return sorted
 }
