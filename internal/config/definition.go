@@ -136,8 +136,7 @@ func (d *definition) evaluate() error {
 }
 
 func (d *definition) tagFault(s setting, err error) error {
-	var te *tagError
-	if errors.As(err, &te) {
+	if te, ok := errors.AsType[*tagError](err); ok {
 		return faultf(s.at, "look for tags that refer to each other", "%v", te)
 	}
 	return err

@@ -293,8 +293,7 @@ func unreadable(name string, err error) *iniFile {
 
 // reason is an error without the path that the problem names anyway.
 func reason(err error) string {
-	var perr *fs.PathError
-	if errors.As(err, &perr) {
+	if perr, ok := errors.AsType[*fs.PathError](err); ok {
 		return perr.Err.Error()
 	}
 	return err.Error()
@@ -315,7 +314,7 @@ func readFile(f fileRef) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	data, err := io.ReadAll(io.LimitReader(file, maxFileSize+1))
 	if err != nil {
 		return "", err

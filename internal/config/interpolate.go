@@ -215,8 +215,7 @@ func (in *interpolation) unknownHint(name string) string {
 
 // asFault gives an error its place; one without a place gets none.
 func asFault(err error) *fault {
-	var f *fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault](err); ok {
 		return f
 	}
 	return &fault{msg: err.Error()}

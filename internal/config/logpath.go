@@ -24,7 +24,7 @@ func (a *assembly) readLogPaths() error {
 		return nil
 	}
 	at := a.ev.origin(a.sec.name, "logpath")
-	any := false
+	exists := false
 	for _, line := range lines(a.values["logpath"]) {
 		at.Value = line
 		p := resolvedPath{LogPath: LogPath{Pattern: line, Origin: at}}
@@ -44,10 +44,10 @@ func (a *assembly) readLogPaths() error {
 			return faultf(at, "", "the log files cannot be looked for: %v", err)
 		}
 		p.found = found
-		any = any || len(found) > 0
+		exists = exists || len(found) > 0
 		a.paths = append(a.paths, p)
 	}
-	if any || len(a.paths) == 0 {
+	if exists || len(a.paths) == 0 {
 		return nil
 	}
 	return a.noLogs(at)

@@ -1,10 +1,10 @@
 package config
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -197,9 +197,11 @@ func (m *treeMaker) jailFile(which string) string {
 		if m.chance(60) {
 			m.option(&b, "action", m.pick(m.spec("act"), m.spec("act2"), m.spec("act")+"\n  "+m.spec("act2"), "py.py[a=1, actname=\"ü\"]"))
 		}
-		for _, o := range []string{"backend = auto", "backend = systemd", "backend = polling", "maxretry = 3", "maxretry = 1_0", "findtime = 10m", "bantime = 1d 12h",
+		for _, o := range []string{
+			"backend = auto", "backend = systemd", "backend = polling", "maxretry = 3", "maxretry = 1_0", "findtime = 10m", "bantime = 1d 12h",
 			"bantime.increment = " + m.pick("true", "y", "0"), "ignoreip = 10.0.0.1, ::1\n  h  i,,j", "ignorecommand =", "ignoreself = false",
-			"logpath = /etc/hosts\n  /etc/hostname tail", "logpath = /etc/host*", "logencoding = auto", "maxlines = 5", "prefregex =", "journalmatch = a=b + 'c d'\n e"} {
+			"logpath = /etc/hosts\n  /etc/hostname tail", "logpath = /etc/host*", "logencoding = auto", "maxlines = 5", "prefregex =", "journalmatch = a=b + 'c d'\n e",
+		} {
 			if m.chance(15) && !strings.Contains(b.String()[strings.LastIndex(b.String(), "\n[")+1:], o[:strings.IndexByte(o, ' ')]+" =") {
 				b.WriteString(o + "\n")
 			}
@@ -295,7 +297,7 @@ func TestStreamOfRandomTreesEqualsFail2bans(t *testing.T) {
 	var dirs []string
 	for seed := range uint64(randomTrees) {
 		m := &treeMaker{Rand: rand.New(rand.NewPCG(seed, 1))}
-		dir := filepath.Join(base, fmt.Sprint(seed))
+		dir := filepath.Join(base, strconv.FormatUint(seed, 10))
 		writeFiles(t, dir, m.tree())
 		dirs = append(dirs, dir)
 	}

@@ -236,8 +236,7 @@ func (p *specParser) take(c byte) bool {
 
 // specHint says what to change in a spec.
 func specHint(err error) string {
-	var se *SpecError
-	if errors.As(err, &se) {
+	if _, ok := errors.AsType[*SpecError](err); ok {
 		return `write name[option="value", option2=value2]`
 	}
 	return ""

@@ -63,19 +63,19 @@ func shellWords(s string) ([]string, error) {
 	var word []byte
 	inWord := false
 	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == ' ' || c == '\t' || c == '\r' || c == '\n':
+		switch c := s[i]; c {
+		case ' ', '\t', '\r', '\n':
 			if inWord {
 				all, word, inWord = append(all, string(word)), nil, false
 			}
-		case c == '\'':
+		case '\'':
 			end := strings.IndexByte(s[i+1:], '\'')
 			if end < 0 {
 				return nil, errors.New("a quote is never closed")
 			}
 			word, inWord = append(word, s[i+1:i+1+end]...), true
 			i += end + 1
-		case c == '"':
+		case '"':
 			inWord = true
 			for i++; i < len(s) && s[i] != '"'; i++ {
 				if s[i] == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\') {
@@ -86,7 +86,7 @@ func shellWords(s string) ([]string, error) {
 			if i >= len(s) {
 				return nil, errors.New("a quote is never closed")
 			}
-		case c == '\\':
+		case '\\':
 			if i+1 >= len(s) {
 				return nil, errors.New("nothing follows the last backslash")
 			}

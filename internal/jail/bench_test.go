@@ -1,9 +1,9 @@
 package jail_test
 
 import (
-	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"testing"
 	"time"
 
@@ -15,7 +15,7 @@ import (
 // lives until n others have failed: as many are forgotten as are added.
 func BenchmarkObserve(b *testing.B) {
 	for _, n := range []int{1000, 100_000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			r := rand.New(rand.NewPCG(1, uint64(n)))
 			ids := make([]ident.ID, 2*n)
 			for i := range ids {

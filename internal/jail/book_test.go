@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -266,9 +267,11 @@ func TestTalliesShowTheLatest(t *testing.T) {
 	}
 	for limit, want := range map[int]string{0: "", 1: "7", 3: "765", 99: "76543210"} {
 		got := ""
+		var gotSb269 strings.Builder
 		for _, v := range b.Tallies("j", limit) {
-			got += v.ID.String()[len("192.0.2."):]
+			gotSb269.WriteString(v.ID.String()[len("192.0.2."):])
 		}
+		got += gotSb269.String()
 		if got != want {
 			t.Errorf("at most %d: %s, want %s", limit, got, want)
 		}

@@ -188,9 +188,11 @@ func (c *changeLog[T]) again(e T) {
 func (b *Book) tallyOf(k Key) *tally {
 	return find(b, k, func(j *state) map[string]*tally { return j.tallies })
 }
+
 func (b *Book) heldOf(k Key) *held {
 	return find(b, k, func(j *state) map[string]*held { return j.bans })
 }
+
 func (b *Book) historyOf(k Key) *record {
 	return find(b, k, func(j *state) map[string]*record { return j.records })
 }

@@ -3,6 +3,7 @@ package jail
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -215,12 +216,7 @@ func (p *parser) is(texts ...string) bool {
 	if p.tok.kind != tokOp && p.tok.kind != tokName {
 		return false
 	}
-	for _, t := range texts {
-		if p.tok.text == t {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(texts, p.tok.text)
 }
 
 func (p *parser) expect(text string) {
@@ -406,7 +402,7 @@ func (p *parser) number(t token) *expr {
 	if err != nil && !math.IsInf(v, 0) { // too large is infinity, as in Python
 		p.fail(t.at, fmt.Sprintf("%q is no number", t.text))
 	}
-	e.num = real(v)
+	e.num = inexact(v)
 	return e
 }
 
@@ -438,7 +434,7 @@ func (p *parser) call(name string, at int) *expr {
 
 func arity(least, most int) string {
 	switch {
-	case least == most && least == 1:
+	case least == 1 && most == 1:
 		return "1 argument"
 	case least == most:
 		return fmt.Sprintf("%d arguments", least)

@@ -13,8 +13,8 @@ type number struct {
 	f       float64
 }
 
-func whole(n int64) number  { return number{isWhole: true, n: n} }
-func real(f float64) number { return number{f: f} }
+func whole(n int64) number     { return number{isWhole: true, n: n} }
+func inexact(f float64) number { return number{f: f} }
 
 func truth(b bool) number {
 	if b {
@@ -37,7 +37,7 @@ func truncate(f float64) number {
 	if f = math.Trunc(f); math.Abs(f) < 1<<63 {
 		return whole(int64(f))
 	}
-	return real(f)
+	return inexact(f)
 }
 
 // machine computes a tree. After an error everything it computes is zero.
@@ -109,12 +109,12 @@ func (m *machine) variable(name string) number {
 		if f := m.vars.Factor; f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 			return whole(int64(f))
 		}
-		return real(m.vars.Factor)
+		return inexact(m.vars.Factor)
 	default: // ban.Time
 		if secs := m.vars.Time.Seconds(); secs == math.Trunc(secs) {
 			return whole(int64(secs))
 		}
-		return real(m.vars.Time.Seconds())
+		return inexact(m.vars.Time.Seconds())
 	}
 }
 
@@ -170,7 +170,7 @@ func (m *machine) sign(e *expr, a number) number {
 	case a.isWhole && a.n != math.MinInt64:
 		return whole(-a.n)
 	}
-	return real(-a.float())
+	return inexact(-a.float())
 }
 
 func (m *machine) operate(e *expr, a, b number) number {
@@ -181,17 +181,17 @@ func (m *machine) operate(e *expr, a, b number) number {
 		if s := a.n + b.n; ints && (s > a.n) == (b.n > 0) {
 			return whole(s)
 		}
-		return real(x + y)
+		return inexact(x + y)
 	case "-":
 		if s := a.n - b.n; ints && (s < a.n) == (b.n > 0) {
 			return whole(s)
 		}
-		return real(x - y)
+		return inexact(x - y)
 	case "*":
 		if ints {
 			return multiply(a.n, b.n)
 		}
-		return real(x * y)
+		return inexact(x * y)
 	case "**":
 		return m.power(e, a, b)
 	case "/", "//", "%":
@@ -218,7 +218,7 @@ func (m *machine) operate(e *expr, a, b number) number {
 func multiply(a, b int64) number {
 	hi, lo := bits.Mul64(magnitude(a), magnitude(b))
 	if hi != 0 || lo > math.MaxInt64 {
-		return real(float64(a) * float64(b))
+		return inexact(float64(a) * float64(b))
 	}
 	return whole(a * b)
 }
@@ -233,9 +233,9 @@ func magnitude(n int64) uint64 {
 // divide rounds towards negative infinity, and a remainder has the sign of the divisor, which is not 0.
 func divide(op string, a, b number) number {
 	if op == "/" {
-		return real(a.float() / b.float())
+		return inexact(a.float() / b.float())
 	}
-	if a.isWhole && b.isWhole && !(a.n == math.MinInt64 && b.n == -1) {
+	if a.isWhole && b.isWhole && (a.n != math.MinInt64 || b.n != -1) {
 		q, r := a.n/b.n, a.n%b.n
 		if r != 0 && (r < 0) != (b.n < 0) {
 			q, r = q-1, r+b.n
@@ -251,9 +251,9 @@ func divide(op string, a, b number) number {
 		r += y
 	}
 	if op == "%" {
-		return real(r)
+		return inexact(r)
 	}
-	return real(math.Round((x - r) / y))
+	return inexact(math.Round((x - r) / y))
 }
 
 func (m *machine) shift(e *expr, n, by int64) number {
@@ -267,7 +267,7 @@ func (m *machine) shift(e *expr, n, by int64) number {
 	case by < 63 && n<<by>>by == n:
 		return whole(n << by)
 	}
-	return real(math.Ldexp(float64(n), int(min(by, 4096))))
+	return inexact(math.Ldexp(float64(n), int(min(by, 4096))))
 }
 
 func (m *machine) power(e *expr, a, b number) number {
@@ -280,7 +280,7 @@ func (m *machine) power(e *expr, a, b number) number {
 	case a.isWhole && b.isWhole && b.n >= 0:
 		return powerInts(a.n, b.n)
 	}
-	return real(math.Pow(x, y))
+	return inexact(math.Pow(x, y))
 }
 
 func powerInts(a, b int64) number {
@@ -288,12 +288,12 @@ func powerInts(a, b int64) number {
 	for n := b; n > 0; n >>= 1 {
 		if n&1 == 1 {
 			if result = multiply(result.n, base.n); !result.isWhole {
-				return real(math.Pow(float64(a), float64(b)))
+				return inexact(math.Pow(float64(a), float64(b)))
 			}
 		}
 		if n > 1 {
 			if base = multiply(base.n, base.n); !base.isWhole {
-				return real(math.Pow(float64(a), float64(b)))
+				return inexact(math.Pow(float64(a), float64(b)))
 			}
 		}
 	}

@@ -5,11 +5,11 @@ import "math"
 var constants = map[string]number{
 	"True":     whole(1),
 	"False":    whole(0),
-	"math.pi":  real(math.Pi),
-	"math.e":   real(math.E),
-	"math.tau": real(2 * math.Pi),
-	"math.inf": real(math.Inf(1)),
-	"math.nan": real(math.NaN()),
+	"math.pi":  inexact(math.Pi),
+	"math.e":   inexact(math.E),
+	"math.tau": inexact(2 * math.Pi),
+	"math.inf": inexact(math.Inf(1)),
+	"math.nan": inexact(math.NaN()),
 }
 
 type function struct {
@@ -21,7 +21,7 @@ type function struct {
 var functions = map[string]function{
 	"abs":   {1, 1, callAbs},
 	"bool":  {1, 1, func(_ *machine, _ *expr, a []number) number { return truth(a[0].isTrue()) }},
-	"float": {1, 1, func(_ *machine, _ *expr, a []number) number { return real(a[0].float()) }},
+	"float": {1, 1, func(_ *machine, _ *expr, a []number) number { return inexact(a[0].float()) }},
 	"int":   {1, 1, toWhole(math.Trunc)},
 	"max":   {2, maxFormulaNodes, extreme(func(a, b float64) bool { return a > b })},
 	"min":   {2, maxFormulaNodes, extreme(func(a, b float64) bool { return a < b })},
@@ -52,10 +52,10 @@ var functions = map[string]function{
 	"math.tan":     {1, 1, within(math.Tan)},
 	"math.tanh":    {1, 1, within(math.Tanh)},
 	"math.pow": {2, 2, func(m *machine, e *expr, a []number) number {
-		return m.power(e, real(a[0].float()), real(a[1].float()))
+		return m.power(e, inexact(a[0].float()), inexact(a[1].float()))
 	}},
 
-	"random.random":  {0, 0, func(m *machine, _ *expr, _ []number) number { return real(m.random()) }},
+	"random.random":  {0, 0, func(m *machine, _ *expr, _ []number) number { return inexact(m.random()) }},
 	"random.uniform": {2, 2, callUniform},
 	"random.randint": {2, 2, callRandint},
 }
@@ -102,7 +102,7 @@ func within(f func(float64) float64) func(*machine, *expr, []number) number {
 		if math.IsNaN(y) && !math.IsNaN(x) {
 			return m.fail(e, false, e.name+" is not defined there")
 		}
-		return real(y)
+		return inexact(y)
 	}
 }
 
@@ -126,7 +126,7 @@ func callLog(m *machine, e *expr, a []number) number {
 	if m.err == nil && base.f == 0 {
 		return m.fail(e, false, "a logarithm to the base 1")
 	}
-	return real(y.f / base.f)
+	return inexact(y.f / base.f)
 }
 
 // callRound rounds half to even; with a second argument to that many decimals.
@@ -139,8 +139,7 @@ func callRound(m *machine, e *expr, a []number) number {
 	}
 	scale := math.Pow(10, float64(max(-400, min(a[1].n, 400))))
 	v := math.RoundToEven(a[0].float()*scale) / scale
-	switch {
-	case math.IsNaN(v) || math.IsInf(v, 0): // more decimals than it has, or fewer than digits
+	if math.IsNaN(v) || math.IsInf(v, 0) { // more decimals than it has, or fewer than digits
 		if a[1].n > 0 {
 			return a[0]
 		}
@@ -149,12 +148,12 @@ func callRound(m *machine, e *expr, a []number) number {
 	if a[0].isWhole {
 		return truncate(v)
 	}
-	return real(v)
+	return inexact(v)
 }
 
 func callUniform(m *machine, _ *expr, a []number) number {
 	from, to := a[0].float(), a[1].float()
-	return real(from + (to-from)*m.random())
+	return inexact(from + (to-from)*m.random())
 }
 
 func callRandint(m *machine, e *expr, a []number) number {

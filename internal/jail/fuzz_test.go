@@ -1,8 +1,8 @@
 package jail_test
 
 import (
-	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -103,12 +103,12 @@ func (w *witness) play(data []byte) {
 				continue
 			}
 			f := jail.Failure{ID: id, Time: now.Add(-time.Duration(b) * time.Second), Attempts: int(int8(c))}
-			switch {
-			case e == 255:
+			switch e {
+			case 255:
 				f.Time = time.Time{}
-			case e == 254:
+			case 254:
 				f.Time = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
-			case e == 253:
+			case 253:
 				f.Time = time.Date(-9999, 1, 1, 0, 0, 0, 0, time.UTC)
 			default:
 				f.Lines = strings.SplitAfter(strings.Repeat("line ", int(e%5)), " ")
@@ -197,7 +197,7 @@ func TestInvariantsHoldInRandomLives(t *testing.T) {
 		for len(data) < cap(data) {
 			data = append(data, byte(r.IntN(256)), byte(r.IntN(256)), byte(r.IntN(64)*r.IntN(2)), byte(r.IntN(256)), byte(r.IntN(4)), byte(r.IntN(256)))
 		}
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { newWitness(t).play(data) })
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { newWitness(t).play(data) })
 	}
 }
 

@@ -11,12 +11,10 @@ import (
 const clockPeriod = 2 * time.Millisecond
 
 // The period is set once and before any search can run, because regexp2 reads it without a lock.
-var _ = setClock()
-
-func setClock() struct{} {
+var _ = func() struct{} { //nolint:unparam // a variable needs a value
 	regexp2.SetTimeoutCheckPeriod(clockPeriod)
 	return struct{}{}
-}
+}()
 
 // HoldClock starts the clock behind the time limit and keeps it for d; without it the clock starts
 // with a search and ends a second after the last one.

@@ -130,8 +130,9 @@ func (n *node) finalLoop(atomic bool) bool {
 		return n.subs[0].finalLoop(true)
 	case opRepeat:
 		return (atomic || n.mode == possessive) && n.subs[0].oneCharacter()
+	default:
+		return false
 	}
-	return false
 }
 
 // oneCharacter reports whether regexp2 takes the construct for one character, or for a repeat of one.
@@ -146,8 +147,9 @@ func (n *node) oneCharacter() bool {
 			}
 		}
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // skips reports whether the construct begins with an open lazy repeat of one character inside of an
@@ -162,8 +164,9 @@ func (n *node) skips(atomic bool) bool {
 	case opRepeat:
 		return atomic && n.mode == lazy && n.max == unlimited && n.subs[0].oneCharacter() ||
 			n.mode == possessive && n.subs[0].skips(true)
+	default:
+		return false
 	}
-	return false
 }
 
 func (e *emitter) counts(n *node) {

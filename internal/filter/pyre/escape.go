@@ -34,7 +34,7 @@ func (p *parser) escape(token string, flags Flags) *node {
 		return &node{op: opSet, set: oneClass(rune(token[1]), ascii)}
 	}
 	c := token[1:]
-	if strings.Contains("123456789", c) {
+	if len(c) == 1 && c[0] >= '1' && c[0] <= '9' {
 		return p.numbered(token, flags)
 	}
 	if c == "0" {

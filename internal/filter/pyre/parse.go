@@ -101,7 +101,7 @@ func (p *parser) sequence(flags Flags, first bool) *node {
 	for p.src.next != none && p.src.next != "|" && p.src.next != ")" {
 		token := p.src.get()
 		if flags&Verbose != 0 {
-			if strings.Contains(" \t\n\r\v\f", token) {
+			if len(token) == 1 && strings.IndexByte(" \t\n\r\v\f", token[0]) >= 0 {
 				continue
 			}
 			if token == "#" {
@@ -180,6 +180,7 @@ func (p *parser) quantifier(token string, seq *node, flags Flags) {
 		p.src.fail(back, "nothing to repeat")
 	case opRepeat:
 		p.src.fail(back, "multiple repeat")
+	default: // everything else can be repeated
 	}
 	repeat := &node{op: opRepeat, min: lo, max: hi, subs: []*node{item}}
 	switch {
@@ -312,6 +313,7 @@ func (p *parser) check(n *node) {
 			}
 			n.width = int(w.lo)
 		}
+	default: // was judged as it was read
 	}
 	for _, sub := range n.subs {
 		p.check(sub)

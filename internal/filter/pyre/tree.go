@@ -116,6 +116,7 @@ func (n *node) capturing() bool {
 		if n.index > 0 {
 			return true
 		}
+	default: // holds what its parts hold
 	}
 	for _, sub := range n.subs {
 		if sub.capturing() {
@@ -132,6 +133,7 @@ func (n *node) simplify() *node {
 		n.subs[i] = sub.simplify()
 	}
 	switch n.op {
+	default: // is as simple as its parts
 	case opGroup:
 		if n.index == 0 {
 			return n.subs[0]
