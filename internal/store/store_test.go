@@ -73,7 +73,8 @@ func TestWhatIsCommittedIsLoaded(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := load(t, open(t, path))
+	d = open(t, path)
+	s := load(t, d)
 	if !reflect.DeepEqual(s.Bans, b.Bans) {
 		t.Errorf("bans\n got %+v\nwant %+v", s.Bans, b.Bans)
 	}
@@ -81,6 +82,9 @@ func TestWhatIsCommittedIsLoaded(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", s, b)
 	}
 	st, err := os.Stat(path)
+	if size, sizeErr := d.Size(); sizeErr != nil || size != st.Size() || d.Path() != path {
+		t.Errorf("%s has %d bytes, %v", d.Path(), size, sizeErr)
+	}
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v: only the owner may read who is banned", st.Mode(), err)
 	}
