@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -167,25 +166,6 @@ func TestSizes(t *testing.T) {
 	} {
 		if got := size(n); got != want {
 			t.Errorf("%d: %q, want %q", n, got, want)
-		}
-	}
-}
-
-func TestCompletionScriptsAreScripts(t *testing.T) {
-	for _, shell := range []string{"bash", "zsh", "fish"} {
-		_, out, _ := agentctl(t, "completion", shell)
-		if !strings.Contains(out, "completion words") {
-			t.Errorf("%s: %q", shell, out)
-		}
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			t.Logf("%s is not installed: its script is not checked", shell)
-			continue
-		}
-		cmd := exec.Command(path, "-n")
-		cmd.Stdin = strings.NewReader(out)
-		if b, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", shell, err, b)
 		}
 	}
 }

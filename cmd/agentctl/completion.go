@@ -83,7 +83,7 @@ complete -c agentctl -s s -l socket -r -F
 // complete writes what may stand in place of the last word, a line each: the word, and after a tab what
 // it means.
 func (c *call) complete(ctx context.Context, typed []string) error {
-	if len(typed) == 0 {
+	if typed = joined(typed); len(typed) == 0 {
 		return nil
 	}
 	before, current := typed[:len(typed)-1], typed[len(typed)-1]
@@ -137,4 +137,20 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		}
 	}
 	return nil
+}
+
+// joined undoes what bash does to --name=value, which it takes for three words.
+func joined(typed []string) []string {
+	var out []string
+	for i := 0; i < len(typed); i++ {
+		if last := len(out) - 1; typed[i] == "=" && last >= 0 && strings.HasPrefix(out[last], "--") {
+			out[last] += "="
+			if i++; i < len(typed) {
+				out[last] += typed[i]
+			}
+			continue
+		}
+		out = append(out, typed[i])
+	}
+	return out
 }

@@ -16,7 +16,7 @@ import (
 
 // fake is a daemon with a bit of everything, also text that an attacker chose. Its clock stands still.
 type fake struct {
-	state string // "degraded", "empty", "crowded", or anything else for a healthy one
+	state string // "degraded", "empty", "crowded", "hostile", or anything else for a healthy one
 	stop  func() // called by Stop
 }
 
@@ -63,6 +63,8 @@ func (f fake) summaries() []control.JailSummary {
 	switch f.state {
 	case "empty":
 		return []control.JailSummary{}
+	case "hostile":
+		return []control.JailSummary{{Name: "$(touch owned)"}, {Name: hostile}, {Name: "web"}}
 	case "crowded":
 		return []control.JailSummary{{Name: "sshd", CurrentlyFailed: 345, TotalFailed: 12345678, CurrentlyBanned: 60, TotalBanned: 98765}}
 	}
