@@ -151,9 +151,7 @@ func (a *Agent) restore(ctx context.Context) error {
 		return fmt.Errorf("load the database: %w", err)
 	}
 	e := a.engine
-	for _, p := range snapshot.Positions {
-		e.positions[placeKey{p.Jail, p.Path}] = p
-	}
+	e.restorePositions(snapshot.Positions)
 	a.source.mu.Lock()
 	a.source.jails = a.options.Jails
 	a.source.prepare()

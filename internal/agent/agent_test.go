@@ -16,6 +16,8 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/ident"
+	"github.com/palisade-agent/palisade/internal/source"
+	"github.com/palisade-agent/palisade/internal/store"
 )
 
 func failures(addr string, n int) []string {
@@ -59,6 +61,26 @@ func TestARestartGoesOnWhereItStopped(t *testing.T) {
 	r.until("the failures before and after the stop make a ban", func() bool { return r.wall.size() == 2 })
 	if got := r.jailStatus("app").Lines; got != 1 {
 		t.Errorf("%d lines read after the restart, one was new", got)
+	}
+}
+
+func TestPlacesOfManyVanishedFilesAreForgotten(t *testing.T) {
+	r := newRig(t)
+	place := func(path string) {
+		r.store.positions[placeKey{"app", path}] = store.Position{Jail: "app", Position: source.Position{Path: path, Inode: 1}}
+	}
+	for i := range placesKept {
+		place(fmt.Sprintf("%s/gone-%d.log", r.dir, i))
+	}
+	r.start(r.jailOf("app"))
+	r.stop()
+	if n := len(r.store.positions); n != placesKept+1 {
+		t.Fatalf("%d places: a few vanished files are kept in mind", n)
+	}
+	r.start(r.jailOf("app"))
+	r.stop()
+	if n := len(r.store.positions); n != 1 {
+		t.Errorf("%d places are left of files that are gone", n)
 	}
 }
 

@@ -3,7 +3,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
@@ -64,6 +66,7 @@ type engine struct {
 	book      *jail.Book
 	positions map[placeKey]store.Position
 	moved     map[placeKey]struct{} // positions not handed to a commit yet
+	dropped   []store.PositionKey   // places that are of no use any more, to be forgotten with the next commit
 	staged    int                   // decisions and failures since the last commit began
 	waiting   []chan error          // told when what they staged is durable
 	inFlight  *store.Batch          // being committed, with those who wait for it
@@ -289,14 +292,15 @@ func (e *engine) armCommit(t *time.Timer, at time.Time) time.Time {
 // begin gives what is staged to the committer. Until finish, it is in flight and nothing else commits.
 // It reports false if there was nothing to write after all; who waits has been told then.
 func (e *engine) begin(batches chan<- store.Batch) bool {
-	b := store.Batch{Changes: e.book.TakeChanges()}
+	b := store.Batch{Changes: e.book.TakeChanges(), Dropped: e.dropped}
+	e.dropped = nil
 	for key := range e.moved {
 		b.Positions = append(b.Positions, e.positions[key])
 	}
 	clear(e.moved)
 	e.inFlight, e.inFlightW = &b, e.waiting
 	e.staged, e.waiting = 0, nil
-	if b.Empty() && len(b.Positions) == 0 {
+	if b.Empty() && len(b.Positions) == 0 && len(b.Dropped) == 0 {
 		e.finish(nil)
 		return false
 	}
@@ -319,6 +323,7 @@ func (e *engine) finish(err error) {
 	}
 	e.retry = min(max(2*e.retry, retryFirst), retryLast)
 	e.book.Return(b.Changes)
+	e.dropped = append(e.dropped, b.Dropped...)
 	e.staged++
 	for _, p := range b.Positions {
 		e.moved[placeKey{p.Jail, p.Path}] = struct{}{}
@@ -356,5 +361,24 @@ func (e *engine) wishAgain() {
 	}
 	if len(wishes) > 0 {
 		e.firewall.Submit(wishes)
+	}
+}
+
+// placesKept is how many places in files are kept without asking whether the files are still there.
+const placesKept = 4096
+
+// restorePositions takes over how far the files had been read. A file that is not there keeps its place,
+// since it may have been renamed a moment ago and is then found by its inode. Only where there are very
+// many, as logs with the date in their names leave behind, are the places of vanished files forgotten.
+func (e *engine) restorePositions(list []store.Position) {
+	for _, p := range list {
+		if len(list) > placesKept {
+			if _, err := os.Lstat(p.Path); errors.Is(err, fs.ErrNotExist) {
+				e.dropped = append(e.dropped, store.PositionKey{Jail: p.Jail, Path: p.Path})
+				e.staged++
+				continue
+			}
+		}
+		e.positions[placeKey{p.Jail, p.Path}] = p
 	}
 }

@@ -78,6 +78,9 @@ func (m *memoryStore) Commit(b store.Batch) error {
 	for _, p := range b.Positions {
 		m.positions[placeKey{p.Jail, p.Path}] = p
 	}
+	for _, k := range b.Dropped {
+		delete(m.positions, placeKey{k.Jail, k.Path})
+	}
 	return nil
 }
 

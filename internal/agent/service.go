@@ -137,9 +137,14 @@ func (s service) Banned(ctx context.Context, id string, limit int) (control.Bann
 					continue
 				}
 				out.Total++
-				if limit <= 0 || len(out.Bans) < limit {
-					out.Bans = append(out.Bans, ban(b))
+				if limit > 0 && len(out.Bans) >= limit {
+					continue
 				}
+				c := ban(b)
+				if id == "" { // the lines of a million bans would be more than all the rest
+					c.LastLines, c.Data = nil, nil
+				}
+				out.Bans = append(out.Bans, c)
 			}
 		}
 	})

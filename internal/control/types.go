@@ -21,7 +21,8 @@ type Service interface {
 	Status(ctx context.Context) (Status, error)
 	// Jail tells about one jail; ErrNoJail if there is none of that name.
 	Jail(ctx context.Context, name string) (JailStatus, error)
-	// Banned lists the bans in force, at most limit of them (0: all), of one ID or, if id is empty, of all.
+	// Banned lists the bans in force, at most limit of them (0: all), of one ID or, if id is empty, of
+	// all; then without their lines and data.
 	Banned(ctx context.Context, id string, limit int) (Banned, error)
 	// Ban bans the IDs in a jail. It returns once the firewall and the disk have them, or says in the
 	// result which of the two is still owing.
