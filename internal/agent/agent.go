@@ -52,7 +52,6 @@ type Agent struct {
 	stopped sync.Once
 	keep    atomic.Bool // the firewall keeps its bans when we end
 	started time.Time
-	running chan struct{} // closed when Run has begun to serve
 
 	reloading sync.Mutex // held for the whole of a reload, so that two cannot mix
 
@@ -66,7 +65,7 @@ func New(p Parts, o Options) *Agent {
 	a := &Agent{
 		parts: p, options: o,
 		events: newEvents(p.Record, p.Ignored), health: newHealth(p.Log),
-		stop: make(chan struct{}), running: make(chan struct{}),
+		stop: make(chan struct{}),
 	}
 	a.engine = newEngine(p.Book, p.Store, p.Firewall, a.events, a.health, p.Log)
 	a.source = newSources(a.engine, p.Resolver, p.Log)
@@ -108,7 +107,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.source.apply(ctx, jails); err != nil {
 		failure = fmt.Errorf("follow the logs: %w", err)
 	} else {
-		close(a.running)
 		if a.parts.Ready != nil {
 			a.parts.Ready()
 		}
@@ -117,7 +115,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		case <-a.stop:
 		case err := <-fwEnded:
 			fwEnded <- err
-			failure = fmt.Errorf("the firewall has ended: %w", cmpErr(err))
+			failure = fmt.Errorf("the firewall has ended: %w", orUnsaid(err))
 		}
 	}
 
@@ -136,7 +134,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	return failure
 }
 
-func cmpErr(err error) error {
+// orUnsaid makes sure that an end has a reason to name.
+func orUnsaid(err error) error {
 	if err == nil {
 		return errors.New("without saying why")
 	}
