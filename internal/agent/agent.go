@@ -40,6 +40,9 @@ type Parts struct {
 	About control.Status
 }
 
+// readyWait is how long a start waits for the kernel to have taken the bans of the last run.
+const readyWait = 10 * time.Second
+
 // Agent runs jails. Make one with New; it starts with Run.
 type Agent struct {
 	parts  Parts
@@ -65,7 +68,7 @@ func New(p Parts, o Options) *Agent {
 	a := &Agent{
 		parts: p, options: o,
 		events: newEvents(p.Record, p.Ignored), health: newHealth(p.Log),
-		stop: make(chan struct{}),
+		stop: make(chan struct{}), started: time.Now(),
 	}
 	a.engine = newEngine(p.Book, p.Store, p.Firewall, a.events, a.health, p.Log)
 	a.source = newSources(a.engine, p.Resolver, p.Log)
@@ -76,11 +79,11 @@ func New(p Parts, o Options) *Agent {
 // end follows the flow: readers, engine with its last commit, firewall. An error names the part whose
 // failure ended the run. Run is called once.
 func (a *Agent) Run(ctx context.Context) error {
-	a.started = time.Now()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
 	if err := a.restore(ctx); err != nil {
+		close(a.engine.ended) // it never ran: whoever asks it something must not wait
 		return err
 	}
 	fwCtx, endFirewall := context.WithCancel(context.WithoutCancel(ctx))
@@ -96,16 +99,18 @@ func (a *Agent) Run(ctx context.Context) error {
 	jails := a.options.Jails
 	a.mu.Unlock()
 
-	// A firewall that is not there within this time is shown in status; the logs are followed anyway.
-	syncCtx, endSync := context.WithTimeout(ctx, 10*time.Second)
+	// Without a firewall within this time the logs are followed all the same; status says what it lacks.
+	syncCtx, endSync := context.WithTimeout(ctx, readyWait)
 	if err := a.parts.Firewall.Sync(syncCtx); err != nil && ctx.Err() == nil {
-		a.health.set(healthFirewall, fmt.Errorf("not in force yet: %w", err))
+		a.parts.Log.Error("the bans of the last run are not in force yet; it is tried again", "err", err)
 	}
 	endSync()
 
 	var failure error
 	if err := a.source.apply(ctx, jails); err != nil {
-		failure = fmt.Errorf("follow the logs: %w", err)
+		if ctx.Err() == nil {
+			failure = fmt.Errorf("follow the logs: %w", err)
+		}
 	} else {
 		if a.parts.Ready != nil {
 			a.parts.Ready()

@@ -16,6 +16,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/ident"
+	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/source"
 	"github.com/palisade-agent/palisade/internal/store"
 )
@@ -72,15 +73,11 @@ func TestPlacesOfManyVanishedFilesAreForgotten(t *testing.T) {
 	for i := range placesKept {
 		place(fmt.Sprintf("%s/gone-%d.log", r.dir, i))
 	}
-	r.start(r.jailOf("app"))
-	r.stop()
-	if n := len(r.store.positions); n != placesKept+1 {
-		t.Fatalf("%d places: a few vanished files are kept in mind", n)
-	}
-	r.start(r.jailOf("app"))
-	r.stop()
-	if n := len(r.store.positions); n != 1 {
-		t.Errorf("%d places are left of files that are gone", n)
+	r.write(failures("192.0.2.1", 1)...)
+	for _, want := range []int{placesKept + 1, 1} {
+		r.start(r.jailOf("app"))
+		r.until(fmt.Sprintf("%d places are kept", want), func() bool { return r.store.places() == want })
+		r.stop()
 	}
 }
 
@@ -337,6 +334,40 @@ func TestAFirewallThatEndsEndsTheDaemonWithItsName(t *testing.T) {
 	}
 	if r.wall.kept == nil || !*r.wall.kept {
 		t.Error("a failure must leave the bans in the kernel")
+	}
+}
+
+func TestADatabaseThatCannotBeReadEndsTheStartAndNobodyWaits(t *testing.T) {
+	r := newRig(t)
+	broken := errors.New("the database is damaged")
+	a := New(Parts{
+		Store: unreadable{broken}, Firewall: r.wall, Book: jail.NewBook(jail.Config{}), Resolver: NewResolver(), Log: discard(),
+	}, Options{Jails: []Jail{r.jailOf("app")}})
+	asked := make(chan error, 1)
+	go func() { _, err := a.Service().Status(context.Background()); asked <- err }()
+	if err := a.Run(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	if err := <-asked; !errors.Is(err, errEngineEnded) {
+		t.Errorf("who asked meanwhile was told %v", err)
+	}
+}
+
+// unreadable is a store whose file is damaged.
+type unreadable struct{ err error }
+
+func (u unreadable) Load() (store.Snapshot, error) { return store.Snapshot{}, u.err }
+func (u unreadable) Commit(store.Batch) error      { return u.err }
+
+func TestAStopDuringTheStartIsNoFailure(t *testing.T) {
+	r := newRig(t)
+	a := New(Parts{
+		Store: r.store, Firewall: r.wall, Book: jail.NewBook(jail.Config{}), Resolver: NewResolver(), Log: discard(),
+	}, Options{Jails: []Jail{r.jailOf("app")}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.Run(ctx); err != nil {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -7,11 +7,8 @@ import (
 	"sync"
 )
 
-// The parts whose state health tells.
-const (
-	healthStore    = "store"
-	healthFirewall = "firewall"
-)
+// healthStore is the part whose state health tells; the firewall tells its own.
+const healthStore = "store"
 
 // health collects what is wrong at present, per part, and logs when that changes. It is safe for
 // concurrent use.

@@ -96,6 +96,12 @@ func (m *memoryStore) bansOf() int {
 	return len(m.bans)
 }
 
+func (m *memoryStore) places() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.positions)
+}
+
 // wall is a firewall that remembers what is wished.
 type wall struct {
 	mu      sync.Mutex // guards the fields below
