@@ -90,8 +90,8 @@ func (r *Resolver) evict() {
 	}
 }
 
-// Own gives the machine's own addresses, those of its interfaces, looked up again every five
-// minutes. If they cannot be read the last ones stand.
+// Own gives the machine's own addresses, loopback and those of its interfaces, looked up again every
+// five minutes. If they cannot be read the last ones stand.
 func (r *Resolver) Own() []netip.Addr {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +103,8 @@ func (r *Resolver) Own() []netip.Addr {
 	if err != nil {
 		return r.own
 	}
-	var own []netip.Addr
+	// Loopback is ours even while its interface is down.
+	own := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	for _, n := range nets {
 		if p, err := netip.ParsePrefix(n.String()); err == nil {
 			own = append(own, p.Addr().Unmap().WithZone(""))
