@@ -83,7 +83,8 @@ func shell(t *testing.T, name string) (path string, env []string) {
 	if err := os.Symlink(self, filepath.Join(bin, "agentctl")); err != nil {
 		t.Fatal(err)
 	}
-	return path, append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_DATA_HOME="+home)
+	// The race detector would wait for a second at the end of every process.
+	return path, append(os.Environ(), "GORACE=atexit_sleep_ms=0", "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_DATA_HOME="+home)
 }
 
 func script(t *testing.T, path string, env []string, args ...string) string {

@@ -108,8 +108,11 @@ func version(ctx context.Context, c *call) error {
 	v.Agentd = s.Version
 	return c.print(v, func(w io.Writer) {
 		daemon := v.Agentd
-		if err != nil {
-			daemon = fmt.Sprintf("unknown (%v)", err)
+		switch {
+		case errors.Is(err, control.ErrNotRunning):
+			daemon = "not running"
+		case err != nil:
+			daemon = fmt.Sprintf("unknown: %v", err)
 		}
 		t := newTable()
 		t.add("agentctl", v.Agentctl)

@@ -300,6 +300,25 @@ func TestListenMindsWhatIsThere(t *testing.T) {
 	}
 }
 
+func TestListenRefusesWhatTheKernelCannotName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for n, fits := range map[int]bool{107: true, 108: false, 5000: false} {
+		ctx, cancel := context.WithCancel(t.Context())
+		s, err := control.Listen(ctx, strings.Repeat("s", n), control.ServerOptions{Service: &daemon{}})
+		cancel()
+		switch {
+		case !fits && (err == nil || !strings.Contains(err.Error(), "a shorter one")):
+			t.Errorf("%d bytes: %v", n, err)
+		case fits && err != nil:
+			t.Errorf("%d bytes: %v", n, err)
+		case fits:
+			if err := s.Run(ctx); err != nil {
+				t.Errorf("%d bytes: %v", n, err)
+			}
+		}
+	}
+}
+
 func TestTheClientSaysWhyThereIsNoAnswer(t *testing.T) {
 	dir := t.TempDir()
 	file, folder := filepath.Join(dir, "file"), filepath.Join(dir, "folder")
@@ -325,6 +344,7 @@ func TestTheClientSaysWhyThereIsNoAnswer(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_, _ = c.Read(make([]byte, 4096)) // what is not read would reset the connection
 			_, _ = io.WriteString(c, "220 mail.example ESMTP\r\n")
 			c.Close()
 		}
@@ -341,6 +361,7 @@ func TestTheClientSaysWhyThereIsNoAnswer(t *testing.T) {
 			if err != nil {
 				return
 			}
+			_, _ = c.Read(make([]byte, 4096)) // a daemon that dies has mostly taken the request
 			c.Close()
 		}
 	}()

@@ -15,12 +15,18 @@ import (
 // ErrInUse says that a living daemon answers on the socket.
 var ErrInUse = errors.New("the control socket is in use")
 
-const socketMode = 0o600
+const (
+	socketMode = 0o600
+	longest    = len(syscall.RawSockaddrUnix{}.Path) - 1 // bytes of a socket's path; the kernel ends it with a zero
+)
 
 // Listen makes the socket at path, with mode 0600, and its folder if there is none. A socket that a dead
 // daemon has left is replaced. It is an error if a living one answers there (ErrInUse), or if the path is
-// anything but a socket.
+// anything but a socket. A path has at most 107 bytes, which is the kernel's limit.
 func Listen(ctx context.Context, path string, o ServerOptions) (*Server, error) {
+	if len(path) > longest {
+		return nil, fmt.Errorf("the path of the control socket has %d bytes, and the kernel takes %d: name a shorter one with -s", len(path), longest)
+	}
 	if err := clearPath(ctx, path); err != nil {
 		return nil, err
 	}
