@@ -180,7 +180,27 @@ func unban(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.changed(v, "unbanned")
+	err = c.changed(v, "unbanned")
+	for _, x := range v.Changes {
+		if !x.Done {
+			c.hintNetwork(ctx, x.ID)
+		}
+	}
+	return err
+}
+
+// hintNetwork says of an address that is not banned itself which banned network keeps it out: who
+// lifts a ban wants to let somebody in.
+func (c *call) hintNetwork(ctx context.Context, id string) {
+	b, err := c.client.Banned(ctx, id, 0)
+	if err != nil {
+		return // it was a courtesy
+	}
+	for _, x := range b.Bans {
+		if x.ID != ident.Parse(id).String() {
+			c.talk("%s is kept out by the ban of %s%s: agentctl unban %s", id, x.ID, in(x.Jail), x.ID)
+		}
+	}
 }
 
 // changed shows what a ban or unban did; what was not done is found wrong.

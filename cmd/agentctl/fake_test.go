@@ -85,7 +85,9 @@ func (f fake) Status(context.Context) (control.Status, error) {
 		s.Reasons = []string{"store: no space left on device", "configuration: 1 of the enabled jails cannot run as written", hostile}
 		s.Problems = []control.Problem{
 			{Severity: "error", Jail: "bad", File: "/etc/fail2ban/jail.local", Line: 7, Section: "bad", Key: "bantime", Value: "soon", Message: "is no time", Hint: "write 10m"},
+			{Severity: "warning", Jail: "sshd", File: "/etc/fail2ban/jail.local", Line: 2, Section: "DEFAULT", Key: "action", Value: "mail", Message: "is not run by this version"},
 			{Severity: "warning", Message: hostile},
+			{Severity: "warning", Jail: "web", File: "/etc/fail2ban/jail.local", Line: 2, Section: "DEFAULT", Key: "action", Value: "mail", Message: "is not run by this version"},
 		}
 	case "crowded":
 		for i := range 25 {

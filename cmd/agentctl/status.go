@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
@@ -77,23 +78,29 @@ func elements(f control.FirewallState) string {
 	return text
 }
 
-// showProblems tells what is wrong with the configuration, at most so many of them (0: all).
+// showProblems tells what is wrong with the configuration, at most so many of them (0: all). What many
+// jails share is told once.
 func showProblems(w io.Writer, problems []control.Problem, most int) {
 	if len(problems) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n%s of the configuration:\n", plural(len(problems), "problem", "problems"))
-	for i, p := range problems {
+	shared := control.Share(problems)
+	fmt.Fprintf(w, "\n%s of the configuration:\n", plural(len(shared), "problem", "problems"))
+	for i, p := range shared {
 		if most > 0 && i == most {
-			fmt.Fprintf(w, "  … and %d more (agentd --check tells all)\n", len(problems)-i)
+			fmt.Fprintf(w, "  … and %d more (agentd --check tells all)\n", len(shared)-i)
 			return
 		}
 		jail := ""
-		if p.Jail != "" {
-			jail = " in jail " + p.Jail
+		switch len(p.Jails) {
+		case 0:
+		case 1:
+			jail = " in jail " + p.Jails[0]
+		default:
+			jail = " in jails " + strings.Join(p.Jails, ", ")
 		}
 		fmt.Fprintf(w, "  %s%s: %s\n", safe(p.Severity), safe(jail), safe(p.Message))
-		if place := place(p); place != "" {
+		if place := place(p.Problem); place != "" {
 			fmt.Fprintf(w, "      at  %s\n", safe(place))
 		}
 		if p.Hint != "" {
@@ -111,7 +118,11 @@ func place(p control.Problem) string {
 		text += " [" + p.Section + "]"
 	}
 	if p.Key != "" {
-		text += fmt.Sprintf(" %s = %.80s", p.Key, p.Value)
+		value := strings.Join(strings.Fields(p.Value), " ") // it may have lines
+		if r := []rune(value); len(r) > 80 {
+			value = string(r[:79]) + "…"
+		}
+		text += " " + p.Key + " = " + value
 	}
 	return text
 }
