@@ -61,7 +61,7 @@ fuzz:
 	done
 
 golden:
-	$(GO) test ./internal/jail ./internal/firewall/... -rewrite
+	$(GO) test ./internal/jail ./cmd/agentctl -rewrite
 	git diff --stat
 
 ci: lint test race

@@ -24,19 +24,33 @@ func (b *builder) actions(j *agent.Jail) {
 	}
 	for i := range b.c.Actions {
 		a := &b.c.Actions[i]
+		at := a.Origin
+		at.Value = a.Name // of all that action says, the part that is meant
 		scope, ok, err := scopeOf(b.c.Name, a)
 		switch {
 		case err != nil:
-			b.problems = append(b.problems, a.Origin.Problem(config.Error, b.c.Name, fmt.Sprintf("action %s: %v", a.Name, err), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
+			b.problems = append(b.problems, at.Problem(config.Error, b.c.Name, fmt.Sprintf("action %s: %v", a.Name, err), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
 		case !ok:
-			note := "not run by this version"
-			b.warn(a.Origin, fmt.Sprintf("action %s (%s) is not run by this version: only nftables, iptables and ipset actions are, by our own firewall", a.Name, a.File), "the jail's other actions work; drop this one to silence the warning")
-			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: note})
+			b.notRun(at, a)
+			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: "not run by this version"})
 		default:
 			j.Scopes = append(j.Scopes, scope)
 			j.Actions = append(j.Actions, control.Action{Name: a.Name, Native: true, Note: describe(scope)})
 		}
 	}
+	if len(j.Actions) > 0 && len(j.Scopes) == 0 && !hasErrors(b.problems) {
+		b.warn(b.c.Origin("action"), "none of the jail's actions is run: bans are counted and nobody is kept out", "set banaction = nftables and action = %(action_)s")
+	}
+}
+
+// notRun warns of an action that is left undone, and says why.
+func (b *builder) notRun(at config.Origin, a *config.Action) {
+	why := "this version runs only nftables, iptables and ipset actions, by its own firewall"
+	if _, isFirewall := firewallFamily(a.File); isFirewall && !a.Python {
+		block, _ := a.Param("blocktype")
+		why = fmt.Sprintf("its blocktype %s does not keep anybody out", block)
+	}
+	b.warn(at, fmt.Sprintf("action %s is not run: %s", a.Name, why), "leave it out to silence the warning")
 }
 
 // describe tells people what a scope closes.

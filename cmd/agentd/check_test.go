@@ -117,7 +117,7 @@ backend = systemd
 		"encoding":   {"error", "logencoding", "klingon", "latin1"},
 		"folder":     {"error", "logpath", "is a folder"},
 		"later":      {"warning", "logpath", "later.log", "as soon as it is there"},
-		"mails":      {"warning", "mail", "not run by this version"},
+		"mails":      {"warning", "mail", "mail is not run"},
 		"journal":    {"error", "backend", "systemd", "journal"},
 	} {
 		found := false
@@ -143,7 +143,7 @@ backend = systemd
 	if n := strings.Count(out, "broken.conf"); n < 2 {
 		t.Errorf("%d of the two wrong regexes of one filter are reported", n)
 	}
-	if !strings.Contains(out, "3 jails can run, 11 cannot") {
+	if !strings.Contains(out, "3 of 14 enabled jails can run") {
 		t.Errorf("the sum is wrong: %s", out[strings.LastIndex(strings.TrimSpace(out), "\n")+1:])
 	}
 }
@@ -183,7 +183,7 @@ func TestStockServesWhatTheTreeLacks(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"--nonsense"}, {"extra"}, {"--firewall", "pf"}, {"--log-level", "LOUD"}, {"-c", "/nonexistent/folder"}, {"--fail2ban-socket", "/run/x"}} {
+	for _, args := range [][]string{{"--nonsense"}, {"extra"}, {"--firewall", "pf"}, {"--log-level", "LOUD"}, {"-c", "/nonexistent/folder"}, {"-c", "check_test.go"}, {"--fail2ban-socket", "/run/x"}} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), args, &stdout, &stderr); code != 2 || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("%v: exit %d, %q", args, code, stderr.String())
@@ -192,5 +192,99 @@ func TestWrongUsage(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	if code := run(t.Context(), []string{"--help"}, &stdout, &stderr); code != 0 || !strings.Contains(stdout.String(), "Example:") {
 		t.Errorf("--help: exit %d, %q", code, stdout.String())
+	}
+}
+
+// TestAProblemOfManyJailsIsSaidOnce: what [DEFAULT] sets concerns every jail, and errors come first.
+func TestAProblemOfManyJailsIsSaidOnce(t *testing.T) {
+	dir := tree(t, map[string]string{
+		"app.log": "", "filter.d/app.conf": soundFilter, "action.d/mail.conf": "[Definition]\nactionban = mail root\n",
+		"jail.local": `[DEFAULT]
+filter = app
+logpath = DIR/app.log
+action = nftables[port=ssh, name=%(__name__)s]
+         mail
+[a]
+enabled = true
+[b]
+enabled = true
+[mails]
+enabled = true
+action = mail
+[opens]
+enabled = true
+action = nftables[port=ssh, blocktype=accept]
+[wrong]
+enabled = true
+maxretry = many
+`,
+	})
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"--check", "-c", dir}, &stdout, &stderr); code != 1 {
+		t.Errorf("exit %d", code)
+	}
+	out := stdout.String()
+	for _, want := range []string{
+		"[a, b] " + dir + "/jail.local:4 [DEFAULT] action = mail: action mail is not run",
+		"[mails] " + dir + "/jail.local:12 [mails] action = mail: none of the jail's actions is run",
+		"its blocktype accept does not keep anybody out",
+		"4 of 5 enabled jails can run\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	if !strings.HasPrefix(out, "error: [wrong]") {
+		t.Errorf("errors do not come first:\n%s", out)
+	}
+}
+
+func TestCheckOfATreeWithoutJailsSaysWhatToDo(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{"--check", "-c", tree(t, map[string]string{"jail.local": "[DEFAULT]\nbantime = 1h\n"})}, &stdout, &stderr)
+	if code != 0 || !strings.Contains(stdout.String(), "no jail is enabled, nobody is watched (enable what you need in") {
+		t.Errorf("exit %d: %s", code, stdout.String())
+	}
+}
+
+// TestAReloadKeepsAJailThatATypoHides: a section whose bracket is missing is no section any more, and a
+// folder that is gone says nothing at all; neither ends a jail that runs. Without the typo it ends.
+func TestAReloadKeepsAJailThatATypoHides(t *testing.T) {
+	jailOf := func(head string) string {
+		return head + "\nenabled = true\nfilter = app\nlogpath = DIR/app.log\naction = nftables[port=ssh]\n"
+	}
+	dir := tree(t, map[string]string{"app.log": "", "filter.d/app.conf": soundFilter, "jail.local": ""})
+	l := newLoader(flags{config: dir})
+	load := func(text string) (jails, broken int) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "jail.local"), []byte(strings.ReplaceAll(text, "DIR", dir)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o, err := l.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(o.Jails), len(o.Broken)
+	}
+	all := jailOf("[a]") + jailOf("[b]") + jailOf("[c]")
+	if jails, broken := load(all); jails != 3 || broken != 0 {
+		t.Fatalf("%d jails, %d broken", jails, broken)
+	}
+	for range 2 { // at the second reload the hidden one is remembered still
+		if jails, broken := load(jailOf("[a]") + jailOf("[b") + jailOf("[c]")); jails != 1 || broken != 2 {
+			t.Errorf("a hidden jail: %d jails, %d broken", jails, broken)
+		}
+	}
+	if err := os.Rename(dir, dir+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.load(); err == nil || !strings.Contains(err.Error(), dir+" is not there") {
+		t.Errorf("the folder is gone: %v", err)
+	}
+	if err := os.Rename(dir+".gone", dir); err != nil {
+		t.Fatal(err)
+	}
+	if jails, broken := load(jailOf("[a]") + jailOf("[c]")); jails != 2 || broken != 0 {
+		t.Errorf("a jail taken out: %d jails, %d broken", jails, broken)
 	}
 }

@@ -96,8 +96,12 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 		f.config = "/etc/fail2ban"
 	}
 	if f.configSet {
-		if _, err := os.Stat(f.config); err != nil {
+		st, err := os.Stat(f.config)
+		if err != nil {
 			return f, fmt.Errorf("-c: %w", err)
+		}
+		if !st.IsDir() {
+			return f, fmt.Errorf("-c %s is no folder: name the one that jail.conf or jail.local is in", f.config)
 		}
 	}
 	return f, nil
@@ -113,11 +117,11 @@ func openLog(f flags, stderr io.Writer) (h *lineHandler, closeLog func(), err er
 	if f.logTarget == "stderr" {
 		return newLineHandler(stderr, level, os.Getpid(), style), func() {}, nil
 	}
-	file, err := os.OpenFile(f.logTarget, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	file, err := openLogFile(f.logTarget)
 	if err != nil {
 		return nil, nil, fmt.Errorf("open the log: %w", err)
 	}
-	return newLineHandler(file, level, os.Getpid(), style), func() { file.Close() }, nil
+	return newLineHandler(file, level, os.Getpid(), style), file.close, nil
 }
 
 // version tells what this binary was built from.

@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,11 +29,13 @@ import (
 // loader turns the configuration folder into the agent's options: it reads it, compiles what must be
 // compiled, and collects everything that is wrong.
 type loader struct {
-	dir    string
-	global config.Global // of the last load
+	dir     string
+	must    bool            // the folder was there once, or was asked for: the stock does not serve for it
+	running map[string]bool // the jails of the last load that can run, or go on as they were
+	global  config.Global   // of the last load
 }
 
-func newLoader(f flags) *loader { return &loader{dir: f.config} }
+func newLoader(f flags) *loader { return &loader{dir: f.config, must: f.configSet} }
 
 // stock reports whether there is no configuration folder, so that the built-in one serves.
 func (l *loader) stock() bool {
@@ -47,8 +52,11 @@ func (l *loader) name() string {
 }
 
 // load reads the configuration. The error is for one that cannot be read at all; a jail that cannot
-// run is named in Broken, and why in Problems.
+// run is named in Broken, and why in Problems, errors first.
 func (l *loader) load() (agent.Options, error) {
+	if l.stock() && l.must {
+		return agent.Options{}, fmt.Errorf("the configuration folder %s is not there (put it back, then reload; to be without jails, disable them)", l.dir)
+	}
 	c, err := config.Load(config.Options{
 		Dir:   l.dir,
 		Stock: []fs.FS{jails.FS, config.Mount("filter.d", filters.FS)},
@@ -64,7 +72,7 @@ func (l *loader) load() (agent.Options, error) {
 	if err != nil {
 		return agent.Options{}, fmt.Errorf("read the configuration: %w", err)
 	}
-	l.global = c.Global
+	l.global, l.must = c.Global, !l.stock()
 	problems := c.Problems
 	var o agent.Options
 	var dates date.Compiler
@@ -75,6 +83,8 @@ func (l *loader) load() (agent.Options, error) {
 			o.Jails = append(o.Jails, j)
 		}
 	}
+	problems = append(problems, l.lost(o.Jails, problems)...)
+	slices.SortStableFunc(problems, func(a, b config.Problem) int { return int(a.Severity) - int(b.Severity) })
 	broken := map[string]bool{}
 	for _, p := range problems {
 		if p.Severity == config.Error && p.Jail != "" && !broken[p.Jail] {
@@ -83,7 +93,43 @@ func (l *loader) load() (agent.Options, error) {
 		}
 		o.Problems = append(o.Problems, wireProblem(p))
 	}
+	running := map[string]bool{}
+	for _, j := range o.Jails {
+		running[j.Name()] = true
+	}
+	for name := range broken {
+		running[name] = running[name] || l.running[name]
+	}
+	l.running = running
 	return o, nil
+}
+
+// lost names the jails that ran and that the configuration has no more, if a line of the files where
+// jails are written could not be understood: that line may have been the jail's, as a [section with its
+// bracket missing is. To end such a jail would let in everybody whom it bans.
+func (l *loader) lost(jails []agent.Jail, problems []config.Problem) []config.Problem {
+	unclear := slices.IndexFunc(problems, func(p config.Problem) bool {
+		folder := filepath.Base(filepath.Dir(p.File))
+		return p.Severity == config.Error && p.Jail == "" && folder != "filter.d" && folder != "action.d"
+	})
+	if unclear < 0 {
+		return nil
+	}
+	left := maps.Clone(l.running)
+	for _, j := range jails {
+		delete(left, j.Name())
+	}
+	for _, p := range problems {
+		delete(left, p.Jail)
+	}
+	line := problems[unclear]
+	at := config.Origin{File: line.File, Line: line.Line}
+	var lost []config.Problem
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		lost = append(lost, at.Problem(config.Error, name, "the jail is gone, and a line here is not clear: it goes on as it was",
+			"mend the line; if the jail is to end, it does at the next reload"))
+	}
+	return lost
 }
 
 // bookConfig is what fail2ban.conf says of the memory of bans.
@@ -108,12 +154,18 @@ func wireProblem(p config.Problem) control.Problem {
 }
 
 // problemText is a problem on one line, for the log.
-func problemText(p control.Problem) string {
-	text := config.Problem{File: p.File, Line: p.Line, Section: p.Section, Key: p.Key, Value: p.Value, Msg: p.Message, Hint: p.Hint}.Error()
-	if p.Jail != "" {
-		text = "[" + p.Jail + "] " + text
+func problemText(p control.Shared) string {
+	value := strings.Join(strings.Fields(p.Value), " ") // of several lines, as an action's, too
+	text := config.Problem{File: p.File, Line: p.Line, Section: p.Section, Key: p.Key, Value: value, Msg: p.Message, Hint: p.Hint}.Error()
+	if len(p.Jails) > 0 {
+		text = "[" + strings.Join(p.Jails, ", ") + "] " + text
 	}
 	return text
+}
+
+// noJails says what to do where no jail is enabled.
+func (l *loader) noJails() string {
+	return fmt.Sprintf("no jail is enabled, nobody is watched (enable what you need in %s, as with [sshd] and below it enabled = true)", filepath.Join(l.dir, "jail.local"))
 }
 
 // build makes a jail that can run of one that is written soundly, compiling what the reader of the
@@ -332,11 +384,15 @@ func check(f flags, stdout, stderr io.Writer) int {
 		return 1
 	}
 	failed := false
-	for _, p := range o.Problems {
+	for _, p := range control.Share(o.Problems) {
 		fmt.Fprintf(stdout, "%s: %s\n", p.Severity, problemText(p))
 		failed = failed || p.Severity == config.Error.String()
 	}
-	fmt.Fprintf(stdout, "%s: %d jails can run, %d cannot\n", l.name(), len(o.Jails), len(o.Broken))
+	if len(o.Jails)+len(o.Broken) == 0 {
+		fmt.Fprintf(stdout, "%s: %s\n", l.name(), l.noJails())
+	} else {
+		fmt.Fprintf(stdout, "%s: %d of %d enabled jails can run\n", l.name(), len(o.Jails), len(o.Jails)+len(o.Broken))
+	}
 	if failed {
 		return 1
 	}

@@ -92,7 +92,14 @@ func (h *lineHandler) line(t time.Time, logger string, level slog.Level, msg str
 	return h.out.write(b.Bytes())
 }
 
+// prose is the value of an attribute that is written for people: it stands in the line without its key
+// and without quotes, which would double all that it quotes itself.
+type prose string
+
 func attrText(a slog.Attr) string {
+	if text, ok := a.Value.Any().(prose); ok {
+		return " " + oneLine(string(text))
+	}
 	v := a.Value.Resolve().String()
 	if v == "" || strings.ContainsFunc(v, func(r rune) bool { return r <= ' ' || r == '"' || r == '=' || r >= 0x7f }) {
 		return fmt.Sprintf(" %s=%q", a.Key, v)
@@ -182,10 +189,15 @@ func shown(id ident.ID) string {
 	if id.IsAddr() {
 		return id.String()
 	}
+	return oneLine(id.String())
+}
+
+// oneLine takes the control characters out of a text that goes into the log as it is.
+func oneLine(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c >= 0x7f && c < 0xa0 {
 			return '\uFFFD'
 		}
 		return c
-	}, id.String())
+	}, s)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -42,7 +44,8 @@ func TestTextFromALogCannotForgeALine(t *testing.T) {
 	hostile := "bob\n2026-11-22 12:00:00,000 fail2ban.actions [1]: NOTICE [sshd] Ban 203.0.113.1\x1b[2J"
 	slog.New(h).With("jail", "a b").Warn("odd", "err", errors.New(hostile), "n", 3)
 	recorder{h}.decision(jail.Decision{Kind: jail.BanStart, Key: jail.Key{Jail: "j", ID: ident.Raw(hostile)}})
-	if strings.Count(out.String(), "\n") != 2 || strings.ContainsRune(out.String(), '\x1b') {
+	slog.New(h).Warn("configuration:", "problem", prose(`action = "mail": `+hostile))
+	if strings.Count(out.String(), "\n") != 3 || !strings.Contains(out.String(), `configuration: action = "mail": bob`) || strings.ContainsRune(out.String(), '\x1b') {
 		t.Errorf("%q", out.String())
 	}
 	if !strings.Contains(out.String(), `jail="a b"`) || !strings.Contains(out.String(), "n=3") {
@@ -64,5 +67,41 @@ func TestLevelsHaveFail2bansNames(t *testing.T) {
 	slog.New(h).Info("quiet")
 	if out.Len() > 0 {
 		t.Errorf("below the level: %q", out.String())
+	}
+}
+
+// TestTheLogFollowsItsName: after logrotate has moved the log, or has removed it, lines go to a new one.
+func TestTheLogFollowsItsName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agentd.log")
+	h, closeLog, err := openLog(flags{logTarget: path, logLevel: "INFO"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeLog()
+	log := slog.New(h)
+	log.Info("one")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	log.Info("two")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	log.Info("three")
+	log.Info("four")
+	for name, want := range map[string][]string{path + ".1": {"one"}, path: {"three", "four"}} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		if len(lines) != len(want) {
+			t.Fatalf("%s: %q", name, lines)
+		}
+		for i, l := range lines {
+			if !strings.HasSuffix(l, " "+want[i]) {
+				t.Errorf("%s: %q, want %s", name, l, want[i])
+			}
+		}
 	}
 }

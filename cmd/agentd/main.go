@@ -79,6 +79,9 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	logProblems(log, options.Problems)
+	if len(options.Jails)+len(options.Broken) == 0 {
+		log.Warn("nobody is watched", "problem", loader.noJails())
+	}
 	if len(options.Jails) == 0 && len(options.Broken) > 0 {
 		return fmt.Errorf("none of the %d enabled jails can run: see the problems above, or run agentd --check", len(options.Broken))
 	}
@@ -194,7 +197,7 @@ func reload(ctx context.Context, a *agent.Agent, log *slog.Logger) {
 }
 
 func logProblems(log *slog.Logger, problems []control.Problem) {
-	for _, p := range problems {
+	for _, p := range control.Share(problems) {
 		level := slog.LevelWarn
 		if p.Severity == "error" {
 			level = slog.LevelError

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -159,6 +160,9 @@ func (s service) Ban(ctx context.Context, r control.BanRequest) (control.ChangeR
 	}
 	var duration *time.Duration
 	if r.Seconds != nil {
+		if *r.Seconds == 0 || *r.Seconds > int64(math.MaxInt64/time.Second) {
+			return control.ChangeResult{}, fmt.Errorf("%w: a ban of %d seconds", control.ErrInvalid, *r.Seconds)
+		}
 		d := time.Duration(*r.Seconds) * time.Second
 		if *r.Seconds < 0 {
 			d = -time.Second
