@@ -80,7 +80,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	}
 	logProblems(log, options.Problems)
 	if len(options.Jails)+len(options.Broken) == 0 {
-		log.Warn("nobody is watched", "problem", loader.noJails())
+		log.Warn("configuration:", "problem", prose(loader.noJails()))
 	}
 	if len(options.Jails) == 0 && len(options.Broken) > 0 {
 		return fmt.Errorf("none of the %d enabled jails can run: see the problems above, or run agentd --check", len(options.Broken))
@@ -202,7 +202,7 @@ func logProblems(log *slog.Logger, problems []control.Problem) {
 		if p.Severity == "error" {
 			level = slog.LevelError
 		}
-		log.Log(context.Background(), level, "configuration", "problem", problemText(p))
+		log.Log(context.Background(), level, "configuration:", "problem", prose(problemText(p)))
 	}
 }
 
