@@ -242,7 +242,7 @@ maxretry = many
 func TestCheckOfATreeWithoutJailsSaysWhatToDo(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{"--check", "-c", tree(t, map[string]string{"jail.local": "[DEFAULT]\nbantime = 1h\n"})}, &stdout, &stderr)
-	if code != 0 || !strings.Contains(stdout.String(), "no jail is enabled, nobody is watched (enable what you need in") {
+	if code != 0 || !strings.Contains(stdout.String(), "no jail is enabled, nobody is watched (write what you need into") {
 		t.Errorf("exit %d: %s", code, stdout.String())
 	}
 }

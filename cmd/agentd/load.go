@@ -163,9 +163,14 @@ func problemText(p control.Shared) string {
 	return text
 }
 
-// noJails says what to do where no jail is enabled.
+// noJails says what to do where no jail is enabled. Only a folder with a jail.conf says more of a jail
+// than that it is enabled.
 func (l *loader) noJails() string {
-	return fmt.Sprintf("no jail is enabled, nobody is watched (enable what you need in %s, as with [sshd] and below it enabled = true)", filepath.Join(l.dir, "jail.local"))
+	needs := "enabled = true"
+	if _, err := os.Stat(filepath.Join(l.dir, "jail.conf")); err != nil {
+		needs = "enabled = true, filter = sshd, its logpath, and action = nftables[port=ssh]"
+	}
+	return fmt.Sprintf("no jail is enabled, nobody is watched (write what you need into %s, as [sshd] and below it %s)", filepath.Join(l.dir, "jail.local"), needs)
 }
 
 // build makes a jail that can run of one that is written soundly, compiling what the reader of the
