@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/filter/date"
+	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/source"
 	"github.com/palisade-agent/palisade/jails"
@@ -247,6 +249,13 @@ func (b *builder) encoding() encoding.Encoding {
 
 func (b *builder) ignore() agent.Ignore {
 	i := agent.Ignore{Entries: b.c.IgnoreIP, Self: b.c.IgnoreSelf, Command: b.c.IgnoreCommand}
+	for _, entry := range b.c.IgnoreIP {
+		if why := odd(entry); why != "" {
+			at := b.c.Origin("ignoreip")
+			at.Value = entry
+			b.warn(at, why, "write addresses as 192.0.2.1, networks as 192.0.2.0/24 or 2001:db8::/32, and host names")
+		}
+	}
 	if b.c.IgnoreCache != "" {
 		cache, err := parseIgnoreCache(b.c.IgnoreCache)
 		if err != nil {
@@ -255,6 +264,23 @@ func (b *builder) ignore() agent.Ignore {
 		i.Cache = cache
 	}
 	return i
+}
+
+// odd says what is wrong with an entry of ignoreip that cannot mean what it was written for: a mistake
+// here locks out those who were to be let in.
+func odd(entry string) string {
+	addr, bits, isNet := strings.Cut(entry, "/")
+	id := ident.Parse(entry)
+	switch {
+	case strings.HasPrefix(entry, "file:"):
+	case id.IsAddr():
+		if n, err := strconv.Atoi(bits); isNet && err == nil && (n > 128 || n > 32 && !strings.Contains(addr, ":")) {
+			return fmt.Sprintf("a prefix of %d bits is too long: it counts as %s", n, id)
+		}
+	case isNet, strings.Contains(entry, ":"), strings.Trim(entry, "0123456789.") == "":
+		return "this is no address, no network and no host name: nobody is spared for it"
+	}
+	return ""
 }
 
 // parseIgnoreCache reads the options of ignorecache, which are written like those of a filter.
