@@ -38,8 +38,19 @@ var imports = map[string][]string{
 		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
 	},
+	// What is made of a configuration, for the daemon and for the tools that judge without it.
+	"internal/setup": {
+		"internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall",
+		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
+	},
+	"internal/regextest": {
+		"internal/config", "internal/filter", "internal/filter/date", "internal/filter/pyre", "internal/ident", "internal/setup",
+	},
+	"internal/replay": {
+		"internal/config", "internal/agent", "internal/filter", "internal/filter/date", "internal/ident", "internal/jail", "internal/setup",
+	},
 	"cmd/agentd":   {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
-	"cmd/agentctl": {"internal/config", "internal/control", "internal/filter", "internal/ident", "golang.org/x/sys"},
+	"cmd/agentctl": {"internal/*", "filters", "jails", "golang.org/x/sys"},
 	"demo":         {"internal/control", "golang.org/x/sys"},
 	// For tests only: nothing but test files may import it.
 	"internal/oracle": {},

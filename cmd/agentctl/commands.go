@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/palisade-agent/palisade/internal/config"
 )
 
 // command is one entry of the command line.
@@ -20,10 +22,14 @@ type command struct {
 	max      int  // -1: any number
 	jail     bool // the first word is a jail
 	verbatim bool // words may be empty
+	own      bool // reads all that follows it by itself, options and all
 	run      func(context.Context, *call) error
 }
 
-func commands() []*command {
+func commands() []*command { return append(daemonCommands(), offlineCommands()...) }
+
+// daemonCommands ask the daemon.
+func daemonCommands() []*command {
 	return []*command{
 		{
 			name: "status", usage: "status [JAIL]", max: 1, jail: true, run: status,
@@ -83,16 +89,6 @@ func commands() []*command {
 			brief:    "the versions of agentctl and of the daemon",
 			examples: []string{"agentctl version"},
 		},
-		{
-			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
-			brief:    "a script that completes commands, options and jails",
-			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},
-		},
-		{
-			name: "help", usage: "help [COMMAND]", max: 1, run: help,
-			brief:    "this, or more about a command",
-			examples: []string{"agentctl help ban"},
-		},
 	}
 }
 
@@ -133,7 +129,7 @@ func (c *command) misused() error {
 
 func overview() string {
 	var b strings.Builder
-	b.WriteString("Usage: agentctl [-s SOCKET] [--json] COMMAND\n\nShows and steers agentd.\n\nCommands:\n")
+	b.WriteString("Usage: agentctl [-s SOCKET] [-c DIR] [--json] COMMAND\n\nShows and steers agentd.\n\nCommands:\n")
 	t := newTable()
 	for _, c := range commands() {
 		t.add("  "+c.usage, c.brief)
@@ -153,6 +149,7 @@ Example:
 func globalOptions() *table {
 	t := newTable()
 	t.add("  -s, --socket PATH", "the daemon's control socket (default "+defaultSocket+")")
+	t.add("  -c, --config DIR", "the configuration (default "+config.DefaultDir+"; where there is none, the built-in one)")
 	t.add("      --json", "answers for programs")
 	t.add("  -h, --help", "help, with a command: about it")
 	return t

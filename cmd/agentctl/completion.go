@@ -39,6 +39,10 @@ _agentctl() {
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return ;;
+    -c|--config)
+      compopt -o filenames
+      mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+      return ;;
   esac
   while IFS= read -r line; do
     line=${line%%$'\t'*}
@@ -53,6 +57,10 @@ complete -F _agentctl agentctl
 _agentctl() {
   if [[ ${words[CURRENT-1]} == (-s|--socket) ]]; then
     _files
+    return
+  fi
+  if [[ ${words[CURRENT-1]} == (-c|--config) ]]; then
+    _files -/
     return
   fi
   local -a found
@@ -75,6 +83,7 @@ function __agentctl_words
 end
 complete -c agentctl -f -a "(__agentctl_words)"
 complete -c agentctl -s s -l socket -r -F
+complete -c agentctl -s c -l config -x -a "(__fish_complete_directories)"
 `, true
 	}
 	return "", false
@@ -87,7 +96,7 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		return nil
 	}
 	before, current := typed[:len(typed)-1], typed[len(typed)-1]
-	sub := &call{socket: c.socket, flags: map[string]bool{}, values: map[string]string{}}
+	sub := &call{socket: c.socket, flags: map[string]bool{}, values: map[string]string{}, lists: map[string][]string{}}
 	words, _, err := sub.split(before)
 	offer := func(word, brief string) {
 		if strings.HasPrefix(word, current) && word == safe(word) {
@@ -126,6 +135,7 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		}
 		offer("--json", "answers for programs")
 		offer("--socket", "the daemon's control socket")
+		offer("--config", "the configuration")
 		offer("--help", "help")
 	case cmd == nil || cmd.name == "help" && len(words) == 1:
 		for _, x := range commands() {

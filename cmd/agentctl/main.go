@@ -15,9 +15,11 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 )
 
@@ -25,7 +27,7 @@ const defaultSocket = "/run/agentd/agentd.sock"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := answer(ctx, filepath.Base(os.Args[0]), os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
 }
@@ -34,9 +36,12 @@ func main() {
 type call struct {
 	client *control.Client
 	socket string
+	config string          // the configuration folder, for the commands that read one
+	named  bool            // that folder was named, so it must be there
 	args   []string        // the command's own words, options taken out
 	flags  map[string]bool // its switches
 	values map[string]string
+	lists  map[string][]string // the values of options that may come several times
 	json   bool
 	stdout *bufio.Writer // remembers the first error, which run reports
 	stderr io.Writer
@@ -53,7 +58,13 @@ func usagef(format string, args ...any) error {
 // errFound marks a command that worked and found something wrong; all has been said.
 var errFound = errors.New("something is wrong")
 
-// run is main without the process.
+// answer is main without the process. A program that is called by one of fail2ban's names, as through
+// a link, answers as that one does.
+func answer(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
+	return run(ctx, args, stdout, stderr)
+}
+
+// run answers as agentctl.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return runAt(ctx, args, stdout, stderr, time.Now)
 }
@@ -61,7 +72,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // runAt is run at any time.
 func runAt(ctx context.Context, args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	c := &call{
-		socket: defaultSocket, flags: map[string]bool{}, values: map[string]string{},
+		socket: defaultSocket, config: config.DefaultDir, lists: map[string][]string{}, flags: map[string]bool{}, values: map[string]string{},
 		stdout: bufio.NewWriter(stdout), stderr: stderr, now: now,
 	}
 	cmd, err := c.parse(args)

@@ -14,7 +14,7 @@ type option struct {
 	brief    string
 }
 
-// options are those of single commands; -s, --json and -h are for all.
+// options are those of single commands; -s, -c, --json and -h are for all.
 func options() []option {
 	return []option{
 		{"all", "", "lift every ban"},
@@ -89,6 +89,9 @@ func (c *call) split(args []string) (words []string, help bool, err error) {
 		}
 		if !strings.HasPrefix(arg, "-") || arg == "-" {
 			words = append(words, arg)
+			if cmd := find(words[0]); cmd != nil && cmd.own {
+				return append(words, args...), help, nil
+			}
 			continue
 		}
 		name, value, has := strings.Cut(arg, "=")
@@ -110,6 +113,11 @@ func (c *call) split(args []string) (words []string, help bool, err error) {
 			if c.socket, err = take(); err == nil && c.socket == "" {
 				err = usagef("%s needs a path", name)
 			}
+		case name == "-c" || name == "--config":
+			if c.config, err = take(); err == nil && c.config == "" {
+				err = usagef("%s needs a folder", name)
+			}
+			c.named = true
 		case has && switched && (known || name == "--json" || name == "--help"):
 			err = usagef("%s takes no value", name)
 		case name == "--json":
@@ -126,6 +134,7 @@ func (c *call) split(args []string) (words []string, help bool, err error) {
 			if c.values[o.name], err = take(); err == nil && c.values[o.name] == "" {
 				err = usagef("%s needs a value", name)
 			}
+			c.lists[o.name] = append(c.lists[o.name], c.values[o.name])
 		}
 		if err != nil {
 			return nil, false, err
@@ -148,7 +157,7 @@ func (c *call) limit(otherwise int) (int, error) {
 }
 
 func optionNames() []string {
-	names := []string{"--json", "--socket", "--help", "--version"}
+	names := []string{"--json", "--socket", "--config", "--help", "--version"}
 	for _, o := range options() {
 		names = append(names, "--"+o.name)
 	}

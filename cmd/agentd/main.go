@@ -23,6 +23,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/setup"
 	"github.com/palisade-agent/palisade/internal/store"
 )
 
@@ -73,14 +74,14 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	defer closeLog()
 	log := slog.New(handler)
 
-	loader := newLoader(f)
-	options, err := loader.load()
+	loader := setup.New(f.config, f.configSet)
+	options, err := loader.Load()
 	if err != nil {
 		return err
 	}
 	logProblems(log, options.Problems)
 	if len(options.Jails)+len(options.Broken) == 0 {
-		log.Warn("configuration:", "problem", prose(loader.noJails()))
+		log.Warn("configuration:", "problem", prose(loader.NoJails()))
 	}
 	if len(options.Jails) == 0 && len(options.Broken) > 0 {
 		return fmt.Errorf("none of the %d enabled jails can run: see the problems above, or run agentd --check", len(options.Broken))
@@ -97,16 +98,16 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 
 	record := recorder{handler}
-	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.name(), Database: f.db}
+	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.Name(), Database: f.db}
 	ready := make(chan struct{})
 	a := agent.New(agent.Parts{
 		Store:    db,
 		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{Log: log}),
-		Book:     jail.NewBook(loader.bookConfig()),
+		Book:     jail.NewBook(loader.BookConfig()),
 		Resolver: agent.NewResolver(),
 		Log:      log,
 		Reload: func() (agent.Options, error) {
-			o, err := loader.load()
+			o, err := loader.Load()
 			if err == nil {
 				logProblems(log, o.Problems)
 			}
@@ -202,8 +203,24 @@ func logProblems(log *slog.Logger, problems []control.Problem) {
 		if p.Severity == "error" {
 			level = slog.LevelError
 		}
-		log.Log(context.Background(), level, "configuration:", "problem", prose(problemText(p)))
+		log.Log(context.Background(), level, "configuration:", "problem", prose(setup.ProblemText(p)))
 	}
+}
+
+// check reads the configuration and says everything that is wrong with it.
+func check(f flags, stdout, stderr io.Writer) int {
+	r, err := setup.New(f.config, f.configSet).Check()
+	if err != nil {
+		fmt.Fprintf(stderr, "agentd: %v\n", err)
+		return 1
+	}
+	for _, line := range r.Lines() {
+		fmt.Fprintln(stdout, line)
+	}
+	if !r.OK {
+		return 1
+	}
+	return 0
 }
 
 // openBackend chooses the firewall. Auto takes nftables; where that is not to be had it says why and

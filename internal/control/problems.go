@@ -5,7 +5,7 @@ import "slices"
 // Shared is a problem and the jails that it concerns: what stands in [DEFAULT] concerns many.
 type Shared struct {
 	Problem
-	Jails []string // none if the problem is nobody's own
+	Jails []string `json:"jails,omitempty"` // none if the problem is nobody's own
 }
 
 // Share puts together the problems that differ in nothing but their jail, in the order of the first of
@@ -22,7 +22,7 @@ func Share(problems []Problem) []Shared {
 			}
 			continue
 		}
-		s := Shared{Problem: p}
+		s := Shared{Problem: key}
 		if p.Jail != "" {
 			s.Jails = []string{p.Jail}
 			at[key] = len(all)

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/palisade-agent/palisade/internal/setup"
+)
+
+// check tells what is wrong with a configuration.
+func check(_ context.Context, c *call) error {
+	r, err := setup.New(c.config, c.named).Check()
+	if err != nil {
+		return err
+	}
+	err = c.print(r, func(w io.Writer) {
+		for _, line := range r.Lines() {
+			fmt.Fprintln(w, safe(line))
+		}
+	})
+	if err == nil && !r.OK {
+		err = errFound
+	}
+	return err
+}

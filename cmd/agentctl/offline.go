@@ -1,0 +1,23 @@
+package main
+
+// offlineCommands work without a daemon.
+func offlineCommands() []*command {
+	return []*command{
+		{
+			name: "check", usage: "check [-c DIR]", run: check,
+			brief:    "everything that is wrong with a configuration, at once",
+			more:     "Reads it as the daemon does, compiles every regex, date pattern, formula and port, and looks at the\nlogs. Exits with 1 if there is an error; warnings alone do not count.",
+			examples: []string{"agentctl check", "agentctl check -c /etc/fail2ban --json | jq -r '.problems[].message'"},
+		},
+		{
+			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
+			brief:    "a script that completes commands, options and jails",
+			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},
+		},
+		{
+			name: "help", usage: "help [COMMAND]", max: 1, run: help,
+			brief:    "this, or more about a command",
+			examples: []string{"agentctl help ban"},
+		},
+	}
+}

@@ -1,0 +1,83 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/filter/date"
+)
+
+func (b *builder) filter(j *agent.Jail, dates *date.Compiler, now time.Time) {
+	c := b.c
+	if c.Journal() {
+		b.wrong("backend", "name a log file with logpath and set backend = auto or polling", errors.New("this version does not read the journal"))
+	}
+	o, err := FilterOptions(c)
+	if err != nil {
+		b.wrong("usedns", "use yes, warn, no or raw", err)
+	}
+	j.UseDNS, j.FilterID = o.UseDNS, fmt.Sprintf("%#v", o)
+	if len(o.FailRegex) == 0 {
+		b.wrong("failregex", "name a filter that has failregexes with filter = NAME", errors.New("there is nothing to look for"))
+		return
+	}
+	o.Dates = dates // says how it is made, not what it is
+	j.Filter, err = filter.New(o, now)
+	b.problems = append(b.problems, FilterProblems(c, err)...)
+}
+
+// FilterOptions are what a jail says of its filter, for filter.New. The error is for a usedns that means
+// nothing.
+func FilterOptions(c *config.Jail) (filter.Options, error) {
+	dns, err := filter.ParseUseDNS(c.UseDNS)
+	return filter.Options{
+		PrefRegex: c.PrefRegex, FailRegex: c.FailRegex, IgnoreRegex: c.IgnoreRegex, MaxLines: c.MaxLines,
+		DatePattern: c.DatePattern, LogTimezone: c.LogTimezone, UseDNS: dns, FindTime: c.FindTime, Local: time.Local,
+	}, err
+}
+
+// FilterProblems takes the error of filter.New apart: each with its place in the configuration of the
+// jail, and what to do. None for no error.
+func FilterProblems(c *config.Jail, err error) []config.Problem {
+	var problems []config.Problem
+	for _, e := range optionErrors(err) {
+		at := c.Origin(e.Key)
+		at.Value = e.Value
+		problems = append(problems, at.Problem(config.Error, c.Name, e.Err.Error(), filterHint(e)))
+	}
+	return problems
+}
+
+// optionErrors takes the errors of a filter's options apart.
+func optionErrors(err error) []*filter.OptionError {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []*filter.OptionError
+		for _, e := range joined.Unwrap() {
+			all = append(all, optionErrors(e)...)
+		}
+		return all
+	}
+	if one, ok := errors.AsType[*filter.OptionError](err); ok {
+		return []*filter.OptionError{one}
+	}
+	if err != nil {
+		return []*filter.OptionError{{Key: "filter", Err: err}}
+	}
+	return nil
+}
+
+func filterHint(e *filter.OptionError) string {
+	switch {
+	case errors.Is(e.Err, filter.ErrNoID):
+		return "put <HOST>, <ADDR> or <F-ID>…</F-ID> where the offender stands"
+	case e.Key == "datepattern":
+		return "see datepattern in jail.conf(5); a % is doubled in a configuration file"
+	case e.Key == "logtimezone":
+		return "use a fixed offset, as UTC+0200"
+	}
+	return "mend the regular expression where the message points"
+}

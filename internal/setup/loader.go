@@ -1,0 +1,159 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/palisade-agent/palisade/filters"
+	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/filter/date"
+	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/source"
+	"github.com/palisade-agent/palisade/jails"
+)
+
+// Loader turns the configuration folder into the agent's options: it reads it, compiles what must be
+// compiled, and collects everything that is wrong. It remembers the last load for the next one, and
+// belongs to one goroutine at a time.
+type Loader struct {
+	dir     string
+	must    bool            // the folder was there once, or was asked for: the stock does not serve for it
+	running map[string]bool // the jails of the last load that can run, or go on as they were
+	global  config.Global   // of the last load
+}
+
+// New makes a loader for a folder. Where there is no such folder, the stock that comes with the program
+// serves; not so if the folder must be there, because somebody named it.
+func New(dir string, must bool) *Loader { return &Loader{dir: dir, must: must} }
+
+// Stock reports whether there is no configuration folder, so that the built-in one serves.
+func (l *Loader) Stock() bool {
+	_, err := os.Stat(l.dir)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// Name says where the configuration comes from: the folder, or "(stock)".
+func (l *Loader) Name() string {
+	if l.Stock() {
+		return "(stock)"
+	}
+	return l.dir
+}
+
+// Read reads the configuration and compiles nothing. The jails named are enabled whatever the
+// configuration says. The error is for one that cannot be read at all.
+func (l *Loader) Read(enabled ...string) (*config.Config, error) {
+	if l.Stock() && l.must {
+		return nil, fmt.Errorf("the configuration folder %s is not there (put it back, then reload; to be without jails, disable them)", l.dir)
+	}
+	c, err := config.Load(config.Options{
+		Dir:     l.dir,
+		Stock:   Stock(),
+		Enabled: enabled,
+		// A log that is not there yet is waited for, so the reader of the configuration takes every
+		// plain path as it stands; checkLog looks at the files themselves.
+		Glob: func(pattern string) ([]string, error) {
+			if !source.HasMeta(pattern) {
+				return []string{pattern}, nil
+			}
+			return source.Match(pattern)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return c, nil
+}
+
+// Stock is the configuration that comes with the program, laid out like /etc/fail2ban: what
+// config.Options.Stock wants.
+func Stock() []fs.FS { return []fs.FS{jails.FS, config.Mount("filter.d", filters.FS)} }
+
+// Load reads the configuration and makes it ready to run. The error is for one that cannot be read at
+// all; a jail that cannot run is named in Broken, and why in Problems, errors first.
+func (l *Loader) Load() (agent.Options, error) {
+	c, err := l.Read()
+	if err != nil {
+		return agent.Options{}, err
+	}
+	l.global, l.must = c.Global, !l.Stock()
+	problems := c.Problems
+	var o agent.Options
+	var dates date.Compiler
+	for i := range c.Jails {
+		j, wrong := Build(&c.Jails[i], &dates, time.Now())
+		problems = append(problems, wrong...)
+		if !hasErrors(wrong) {
+			o.Jails = append(o.Jails, j)
+		}
+	}
+	problems = append(problems, l.lost(o.Jails, problems)...)
+	slices.SortStableFunc(problems, func(a, b config.Problem) int { return int(a.Severity) - int(b.Severity) })
+	broken := map[string]bool{}
+	for _, p := range problems {
+		if p.Severity == config.Error && p.Jail != "" && !broken[p.Jail] {
+			broken[p.Jail] = true
+			o.Broken = append(o.Broken, p.Jail)
+		}
+		o.Problems = append(o.Problems, wireProblem(p))
+	}
+	running := map[string]bool{}
+	for _, j := range o.Jails {
+		running[j.Name()] = true
+	}
+	for name := range broken {
+		running[name] = running[name] || l.running[name]
+	}
+	l.running = running
+	return o, nil
+}
+
+// lost names the jails that ran and that the configuration has no more, if a line of the files where
+// jails are written could not be understood: that line may have been the jail's, as a [section with its
+// bracket missing is. To end such a jail would let in everybody whom it bans.
+func (l *Loader) lost(jails []agent.Jail, problems []config.Problem) []config.Problem {
+	unclear := slices.IndexFunc(problems, func(p config.Problem) bool {
+		folder := filepath.Base(filepath.Dir(p.File))
+		return p.Severity == config.Error && p.Jail == "" && folder != "filter.d" && folder != "action.d"
+	})
+	if unclear < 0 {
+		return nil
+	}
+	left := maps.Clone(l.running)
+	for _, j := range jails {
+		delete(left, j.Name())
+	}
+	for _, p := range problems {
+		delete(left, p.Jail)
+	}
+	line := problems[unclear]
+	at := config.Origin{File: line.File, Line: line.Line}
+	var lost []config.Problem
+	for _, name := range slices.Sorted(maps.Keys(left)) {
+		lost = append(lost, at.Problem(config.Error, name, "the jail is gone, and a line here is not clear: it goes on as it was",
+			"mend the line; if the jail is to end, it does at the next reload"))
+	}
+	return lost
+}
+
+// BookConfig is what fail2ban.conf says of the memory of bans, as of the last load.
+func (l *Loader) BookConfig() jail.Config {
+	return jail.Config{PurgeAge: l.global.DBPurgeAge, MaxDBMatches: l.global.DBMaxMatches, Random: random}
+}
+
+// NoJails says what to do where no jail is enabled. Only a folder with a jail.conf says more of a jail
+// than that it is enabled.
+func (l *Loader) NoJails() string {
+	needs := "enabled = true"
+	if _, err := os.Stat(filepath.Join(l.dir, "jail.conf")); err != nil {
+		needs = "enabled = true, filter = sshd, its logpath, and action = nftables[port=ssh]"
+	}
+	return fmt.Sprintf("no jail is enabled, nobody is watched (write what you need into %s, as [sshd] and below it %s)", filepath.Join(l.dir, "jail.local"), needs)
+}
