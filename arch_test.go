@@ -33,7 +33,8 @@ var imports = map[string][]string{
 	"internal/firewall/nft": {
 		"internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
 	},
-	"internal/control": {"golang.org/x/sys"},
+	"internal/control":            {"golang.org/x/sys"},
+	"internal/control/f2b/pickle": {},
 	"internal/agent": {
 		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
