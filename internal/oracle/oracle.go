@@ -31,7 +31,9 @@ const (
 )
 
 // unpacked is shared by all tests of one binary; the lock file orders the binaries.
-var unpacked = sync.OnceValues(unpack)
+var unpacked = sync.OnceValues(func() (string, error) {
+	return unpack("fail2ban", []string{"fail2ban"}, "etc/fail2ban/jail.conf")
+})
 
 // Fail2ban returns the root of Debian's fail2ban package, unpacked: its configuration is at
 // etc/fail2ban below it, its modules at usr/lib/python3/dist-packages, its programs at usr/bin. The
@@ -100,13 +102,26 @@ func missing(tb testing.TB, err error) {
 	tb.Skipf("no fail2ban to compare with: %v", err)
 }
 
-// unpack downloads and unpacks the package unless an earlier run did.
-func unpack() (string, error) {
+// Unpacked gives the folder into which Debian's packages of these names are unpacked, without being
+// installed; they are downloaded once. The name is that of the folder in the cache. Without them the test
+// is skipped, or fails if PALISADE_ORACLE=require.
+func Unpacked(tb testing.TB, name string, packages ...string) string {
+	tb.Helper()
+	root, err := unpack(name, packages, "")
+	if err != nil {
+		missing(tb, err)
+	}
+	return root
+}
+
+// unpack downloads and unpacks packages unless an earlier run did, which the witness, a file of theirs,
+// shows.
+func unpack(name string, packages []string, witness string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
 	}
-	dir := filepath.Join(cache, "palisade-test", "fail2ban")
+	dir := filepath.Join(cache, "palisade-test", name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the cache: %w", err)
 	}
@@ -119,13 +134,13 @@ func unpack() (string, error) {
 		return "", fmt.Errorf("lock the cache: %w", err)
 	}
 	root := filepath.Join(dir, "root")
-	if _, err := os.Stat(filepath.Join(root, "etc/fail2ban/jail.conf")); err == nil {
+	if _, err := os.Stat(filepath.Join(root, witness)); err == nil {
 		return root, nil
 	}
-	return root, download(dir, root)
+	return root, download(dir, root, packages)
 }
 
-func download(dir, root string) error {
+func download(dir, root string, packages []string) error {
 	for _, tool := range []string{"apt-get", "dpkg-deb"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("this is no Debian: %w", err)
@@ -138,15 +153,17 @@ func download(dir, root string) error {
 	defer os.RemoveAll(tmp)
 	ctx, cancel := context.WithTimeout(context.Background(), downloadLimit)
 	defer cancel()
-	if err := run(ctx, tmp, "apt-get", "-q", "download", "fail2ban"); err != nil {
+	if err := run(ctx, tmp, "apt-get", append([]string{"-q", "download"}, packages...)...); err != nil {
 		return err
 	}
-	debs, err := filepath.Glob(filepath.Join(tmp, "fail2ban_*.deb"))
-	if err != nil || len(debs) == 0 {
+	debs, err := filepath.Glob(filepath.Join(tmp, "*.deb"))
+	if err != nil || len(debs) < len(packages) {
 		return errors.Join(errors.New("apt-get download left no package"), err)
 	}
-	if err := run(ctx, tmp, "dpkg-deb", "-x", debs[0], filepath.Join(tmp, "root")); err != nil {
-		return err
+	for _, deb := range debs {
+		if err := run(ctx, tmp, "dpkg-deb", "-x", deb, filepath.Join(tmp, "root")); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(root); err != nil {
 		return fmt.Errorf("clear the old copy: %w", err)

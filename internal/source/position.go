@@ -24,6 +24,9 @@ type Position struct {
 	// may repeat or miss lines, but only when the reader stops within the grace period of a
 	// rotation and both files get lines at that time.
 	Other Place
+	// Cursor is the place in the journal, in journald's spelling; all but Path is zero then. Empty for
+	// files.
+	Cursor string
 }
 
 // Place is how far one file has been read, whatever its name.

@@ -321,7 +321,11 @@ func encodePosition(p Position) encoder {
 	e.uint(p.Other.Device)
 	e.uint(p.Other.Inode)
 	e.int(p.Other.Offset)
-	return append(e, p.Other.First[:]...)
+	e = append(e, p.Other.First[:]...)
+	if p.Cursor != "" { // of the journal; for files nothing follows
+		e.text(p.Cursor)
+	}
+	return e
 }
 
 func decodePosition(names *interner, k, v []byte) (Position, error) {
@@ -336,5 +340,8 @@ func decodePosition(names *interner, k, v []byte) (Position, error) {
 	copy(p.First[:], d.bytes(uint64(len(p.First))))
 	p.Other.Device, p.Other.Inode, p.Other.Offset = d.uint(), d.uint(), d.int()
 	copy(p.Other.First[:], d.bytes(uint64(len(p.Other.First))))
+	if len(d.b) > 0 {
+		p.Cursor = d.text()
+	}
 	return p, d.end()
 }

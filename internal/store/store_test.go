@@ -59,7 +59,7 @@ func full() store.Batch {
 		Positions: []store.Position{{Jail: "sshd", Position: source.Position{
 			Path: "/var/log/auth.log", Device: 1, Inode: 1 << 63, Offset: 12345, First: [20]byte{1, 2, 3},
 			Other: source.Place{Device: 2, Inode: 9, Offset: 7, First: [20]byte{9}},
-		}}},
+		}}, {Jail: "sshd", Position: source.Position{Path: source.JournalPath, Cursor: "s=c63a;i=1;b=4d1b;m=4c4b40;t=64bf;x=4dcb"}}},
 	}
 }
 
