@@ -82,8 +82,10 @@ func (a *assembly) named(s Spec) []Param {
 	}
 	if _, given := s.Param("actname"); !given {
 		actname := s.Name
-		if name != a.sec.name {
-			actname += "-" + strings.TrimPrefix(name, a.sec.name+"-")
+		if rest, begins := strings.CutPrefix(name, a.sec.name); begins {
+			actname += rest
+		} else {
+			actname += "-" + name
 		}
 		params = append(params, Param{"actname", actname})
 	}

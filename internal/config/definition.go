@@ -125,6 +125,9 @@ func (d *definition) evaluate() error {
 			if _, known := findOption(d.options, s.name); !known && d.pass == actionPass {
 				continue
 			}
+			if d.atRun(s.name) {
+				continue
+			}
 			v, err := t.expand(s.name, s.value)
 			if err != nil {
 				return d.tagFault(*s, err)
@@ -223,7 +226,7 @@ func (d *definition) readDefinition(inits []setting) error {
 // written is the entry of an option in [Definition] or the defaults, nil if there is none.
 func (d *definition) written(name string) *entry {
 	e, ok := (&evaluator{set: d.set}).raw(definitionSection, name)
-	if !ok {
+	if !ok || !d.set.has(definitionSection) {
 		return nil
 	}
 	return &e
@@ -260,10 +263,16 @@ func (d *definition) readParams(inits []setting) {
 	}
 }
 
+// atRun reports whether a value is chosen when an action runs: until then it is left as it is
+// written, and so are tags that name it. A filter leaves those with variants for good.
+func (d *definition) atRun(name string) bool {
+	return d.perFamily[name] || d.pass == actionPass && slices.Contains(runtimeTags, name)
+}
+
 // lookup gives the text for a tag: one of the settings, else any other key of [Definition], else the
 // key of another section.
 func (d *definition) lookup(tag string) (string, bool, error) {
-	if d.pass == actionPass && (slices.Contains(runtimeTags, tag) || d.perFamily[tag]) {
+	if d.atRun(tag) {
 		return "", false, nil
 	}
 	if v, ok := d.tags[tag]; ok {
@@ -284,17 +293,15 @@ func (d *definition) lookupKey(tag string) (string, error) {
 	plain := &evaluator{set: d.set, doubt: d.ev.doubt}
 	switch strings.ToLower(sec) {
 	case "known":
-		if d.set.known[definitionSection] != nil {
-			v, err := plain.get(knownPrefix+definitionSection, key)
-			if !errors.Is(err, errUnset) {
-				return v, err
-			}
+		v, err := plain.get(knownPrefix+definitionSection, key)
+		if !errors.Is(err, errUnset) {
+			return v, err
 		}
 		sec = definitionSection
 	case "default":
 		sec = defaultSection
 	default:
-		if d.set.byName[sec] == nil {
+		if !d.set.has(sec) {
 			return d.ev.get(definitionSection, tag)
 		}
 	}

@@ -11,11 +11,20 @@ import (
 // maxGlob bounds the files that one pattern may find and the folders that it looks into.
 const maxGlob = 10_000
 
+// magic are the characters that make a path a pattern.
+const magic = "*?["
+
 // glob finds the files that a pattern with *, ? and […] means, as fail2ban's client does: a leading
 // dot is matched only by a dot, "**" is no more than "*". The result is sorted. A pattern without
-// these characters finds the file of its name if it exists.
+// these characters finds the file of its name if it exists, and calls it by that name.
 func glob(fsys fs.FS, pattern string) ([]string, error) {
 	if !path.IsAbs(pattern) {
+		return nil, nil
+	}
+	if !strings.ContainsAny(pattern, magic) {
+		if _, err := fs.Stat(fsys, cleanPath(pattern)); err == nil {
+			return []string{pattern}, nil
+		}
 		return nil, nil
 	}
 	found := []string{"."}
@@ -40,7 +49,7 @@ func glob(fsys fs.FS, pattern string) ([]string, error) {
 
 // globOne matches one part of a path inside a folder.
 func globOne(fsys fs.FS, dir, part string, last bool) []string {
-	if !strings.ContainsAny(part, "*?[") {
+	if !strings.ContainsAny(part, magic) {
 		name := path.Join(dir, part)
 		if last && !fs.ValidPath(name) {
 			return nil

@@ -75,7 +75,7 @@ type globalReader struct {
 
 func (r *globalReader) get(section, key string) (value string, at Origin, ok bool) {
 	v, err := r.ev.get(section, key)
-	if errors.Is(err, errUnset) || r.ev.set.byName[section] == nil {
+	if errors.Is(err, errUnset) {
 		return "", Origin{}, false
 	}
 	at = r.ev.origin(section, key)
@@ -97,24 +97,25 @@ func (r *globalReader) text(key string, target *string, send bool) {
 	}
 }
 
-func (r *globalReader) integer(section, key string) (int, bool) {
+// integer reads a whole number above or equal to zero. sent is what fail2ban's client sends for it.
+func (r *globalReader) integer(section, key string, target *int) (sent any, ok bool) {
 	v, at, ok := r.get(section, key)
 	if !ok {
-		return 0, false
+		return nil, false
 	}
-	n, err := parseInt(v)
-	if err != nil || n < 0 {
+	if n, err := parseInt(v); err == nil && n >= 0 {
+		*target = n
+	} else {
 		at.Value = v
 		r.report(at.Problem(Error, "", "a whole number is wanted; the default is used", intHint(v)))
-		return 0, false
 	}
-	return n, true
+	return typed(intKind, v), true
 }
 
 func (r *globalReader) maxMatches() {
-	if n, ok := r.integer(definitionSection, "dbmaxmatches"); ok {
-		r.config.Global.DBMaxMatches = n
-		r.emit("set", "dbmaxmatches", n)
+	sent, ok := r.integer(definitionSection, "dbmaxmatches", &r.config.Global.DBMaxMatches)
+	if ok || !r.ev.set.has(definitionSection) {
+		r.emit("set", "dbmaxmatches", sent)
 	}
 }
 
@@ -135,8 +136,7 @@ func (r *globalReader) purgeAge() {
 }
 
 func (r *globalReader) stackSize() {
-	if n, ok := r.integer("Thread", "stacksize"); ok {
-		r.config.Global.StackSize = n
-		r.config.stream = append([][]any{{"set", "thread", map[string]any{"stacksize": n}}}, r.config.stream...)
+	if sent, ok := r.integer("Thread", "stacksize", &r.config.Global.StackSize); ok {
+		r.config.stream = append([][]any{{"set", "thread", map[string]any{"stacksize": sent}}}, r.config.stream...)
 	}
 }

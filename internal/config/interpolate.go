@@ -58,10 +58,11 @@ func (ev *evaluator) raw(sec, key string) (entry, bool) {
 // knownPrefix begins the name of the section that holds the replaced values of another.
 const knownPrefix = "KNOWN/"
 
-// get is the value of a key with its references replaced; errUnset if it is set nowhere.
+// get is the value of a key with its references replaced; errUnset if it is set nowhere, or if there
+// is no such section: only a section has defaults.
 func (ev *evaluator) get(sec, key string) (string, error) {
 	e, ok := ev.raw(sec, key)
-	if !ok {
+	if !ok || !ev.set.has(sec) {
 		return "", errUnset
 	}
 	return ev.interpolate(sec, e)
@@ -99,7 +100,7 @@ func (in *interpolation) fail(hint, format string, args ...any) error {
 }
 
 func (in *interpolation) expand(text string, depth int) error {
-	if depth > maxReferences {
+	if depth > maxReferences && strings.Contains(text, "%") {
 		return in.fail("look for values that refer to each other", "more than %d references within each other", maxReferences)
 	}
 	for {

@@ -28,6 +28,14 @@ func newFileSet() *fileSet {
 	}
 }
 
+// has reports whether values can be read from a section.
+func (s *fileSet) has(name string) bool {
+	if of, ok := strings.CutPrefix(name, knownPrefix); ok {
+		return s.known[of] != nil
+	}
+	return name == defaultSection || s.byName[name] != nil
+}
+
 func (s *fileSet) merge(f *iniFile) {
 	s.files = append(s.files, f.name)
 	for i := range f.problems {

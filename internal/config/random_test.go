@@ -26,9 +26,9 @@ for folder in sys.stdin.read().splitlines():
         c = Configurator()
         c.setBaseDir(folder)
         c.readEarly()
-        c.getEarlyOptions()
+        early = c.getEarlyOptions()
         c.readAll()
-        ok = c.getOptions()
+        ok = c.getOptions(None, early)
         c.convertToProtocol(allow_no_files=True)
         out.append({"ok": bool(ok), "stream": c.getConfigStream()})
     except Exception as e:

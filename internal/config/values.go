@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ParseBool reads a switch: 1, on, true and yes, in any case, are true; everything else is false.
@@ -28,9 +30,9 @@ func looksLikeFalse(s string) bool {
 var errNoInt = errors.New("not a whole number")
 
 // parseInt reads a whole number as Python does: white space around it and single underscores within
-// it are allowed.
+// it are allowed, and its digits may be of any script.
 func parseInt(s string) (int, error) {
-	s, ok := withoutUnderscores(strings.TrimFunc(s, isSpace))
+	s, ok := withoutUnderscores(strings.Map(asciiDigit, strings.TrimFunc(s, isSpace)))
 	if !ok {
 		return 0, errNoInt
 	}
@@ -39,6 +41,19 @@ func parseInt(s string) (int, error) {
 		return 0, errNoInt
 	}
 	return n, nil
+}
+
+// asciiDigit turns a decimal digit of any script into one of 0 to 9; other characters stay. In
+// Unicode such digits lie together by tens, from zero up.
+func asciiDigit(r rune) rune {
+	if r < utf8.RuneSelf || !unicode.Is(unicode.Nd, r) {
+		return r
+	}
+	zero := r
+	for unicode.Is(unicode.Nd, zero-1) {
+		zero--
+	}
+	return '0' + (r-zero)%10
 }
 
 // words splits at white space and commas.
