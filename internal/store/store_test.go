@@ -99,7 +99,7 @@ func TestANewerStateReplacesAndAnEndRemoves(t *testing.T) {
 		Bans:     []jail.Ban{{Key: key("sshd", "192.0.2.1"), Start: day, Duration: 2 * time.Hour, BannedAt: day}},
 		Unbanned: []jail.Key{key("sshd", "2001:db8::/64"), key("web", "never banned")}, Forgotten: []jail.Key{key("sshd", "192.0.2.1")},
 		Cleared: []jail.Key{key("sshd", "192.0.2.9")},
-	}, Dropped: []store.PositionKey{{Jail: "sshd", Path: "/var/log/auth.log"}, {Jail: "sshd", Path: "/never"}}}
+	}, Dropped: []store.PositionKey{{Jail: "sshd", Path: "/var/log/auth.log"}, {Jail: "sshd", Path: source.JournalPath}, {Jail: "sshd", Path: "/never"}}}
 	if err := d.Commit(second); err != nil {
 		t.Fatal(err)
 	}
