@@ -293,7 +293,7 @@ func TestADamagedValueIsLeftOutAndNamed(t *testing.T) {
 	}
 	defer d.Close()
 	s := load(t, d)
-	if len(s.Bans) != 3 || len(s.Tallies) != 1 || len(s.Positions) != 1 {
+	if len(s.Bans) != 3 || len(s.Tallies) != 1 || len(s.Positions) != 2 {
 		t.Errorf("%d bans, %d tallies, %d positions", len(s.Bans), len(s.Tallies), len(s.Positions))
 	}
 	if n := strings.Count(log.String(), "damaged entry"); n != 5 || !strings.Contains(log.String(), "no id") {
