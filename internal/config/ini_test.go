@@ -27,6 +27,7 @@ func TestINIValues(t *testing.T) {
 	}{
 		"equals or colon, whichever comes first":    {"[s]\na = 1:2\nb: 1=2\nc=\nd", map[string]string{"s/a": "1:2", "s/b": "1=2", "s/c": ""}},
 		"keys are folded, sections are not":         {"[Sec]\nKey = V", map[string]string{"Sec/key": "V"}},
+		"keys are folded as Go folds them":          {"[s]\nİA = 1\nΑΣ = 2", map[string]string{"s/ia": "1", "s/ασ": "2"}},
 		"semicolon behind blank begins a comment":   {"[s]\na = x ; c\nb = x;c\nc = x\t;c\nd = ; c", map[string]string{"s/a": "x", "s/b": "x;c", "s/c": "x", "s/d": ""}},
 		"number sign does so only at line start":    {"[s]\na = 5 # y\n  # gone\n#gone\nb = #kept", map[string]string{"s/a": "5 # y", "s/b": "#kept"}},
 		"deeper lines continue":                     {"[s]\na = 1\n  2\n\t3\nb = 4", map[string]string{"s/a": "1\n2\n3", "s/b": "4"}},

@@ -287,6 +287,14 @@ func TestPerFamilyOptionsFollowThePlainParameterInRelease11(t *testing.T) {
 	}
 }
 
+// Release 1.0 divides at blanks, commas and newlines only; everything else follows 1.1.
+func TestListsAreDividedAtAnyWhiteSpace(t *testing.T) {
+	j, _ := loadTree(t, "-- jail.conf --\n[j]\nenabled = true\nignoreip = 192.0.2.1\t192.0.2.2,\t::1\u00a0h\n", Options{}).Jail("j")
+	if want := []string{"192.0.2.1", "192.0.2.2", "::1", "h"}; !slices.Equal(j.IgnoreIP, want) {
+		t.Errorf("got %q, want %q", j.IgnoreIP, want)
+	}
+}
+
 func TestWhatFail2banPutsUpWithIsAWarning(t *testing.T) {
 	c := loadTree(t, "-- jail.conf --\n[j]\nenabled = true\nusedns = maybe\nmaxretry = 0\nmaxmatches = -1\n", Options{})
 	j, ok := c.Jail("j")

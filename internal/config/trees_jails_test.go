@@ -144,6 +144,18 @@ var treesOfJails = map[string]hostileTree{
 			"c": folder + "/jail.conf:8 [c] bantime = 1x: no time", "d": folder + "/jail.conf:10 [d] findtime = 10m # x: no time",
 		},
 	},
+	"a time to find of nothing": {
+		tree: "-- jail.conf --\n[DEFAULT]\nenabled = true\n[a]\nfindtime = 0\n[b]\nfindtime = -1\n[ok]\nbantime = 0\n[ok2]\nbantime = -5\n",
+		want: []string{`["set","ok","bantime","0"]`, `["set","ok2","bantime","-5"]`},
+		off: map[string]string{
+			"a": folder + "/jail.conf:4 [a] findtime = 0: the time must be above zero", "b": folder + "/jail.conf:6 [b] findtime = -1: the time must be above zero",
+		},
+	},
+	"fewer lines than one": {
+		tree: "-- jail.conf --\n[a]\nenabled = true\nmaxlines = 0\n[ok]\nenabled = true\nmaxlines = 1\n",
+		want: []string{`["set","ok","maxlines",1]`},
+		off:  map[string]string{"a": folder + "/jail.conf:3 [a] maxlines = 0: less than 1"},
+	},
 	"addresses to ignore": {
 		tree: "-- jail.conf --\n[DEFAULT]\nignoreip = 127.0.0.1/8 ::1\nenabled = true\n[j]\nignoreip = %(default/ignoreip)s, 10.0.0.0/255.0.0.0\n  example.org,,x@y ,fe80::1%%eth0\n\n  # gone\n  file:/x\n[k]\nignoreip =\n[l]\nignoreip = ,, ,\n",
 		want: []string{`["set","j","addignoreip","127.0.0.1/8","::1","10.0.0.0/255.0.0.0","example.org","x@y","fe80::1%eth0","file:/x"]`, `["set","k","addignoreip"]`, `["set","l","addignoreip"]`},
