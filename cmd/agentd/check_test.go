@@ -98,7 +98,7 @@ action = nftables[port=ssh]
 
 [journal]
 enabled = true
-backend = systemd
+backend = systemd[journalflags=many]
 `,
 	})
 	var stdout, stderr bytes.Buffer
@@ -119,7 +119,7 @@ backend = systemd
 		"folder":     {"error", "logpath", "is a folder"},
 		"later":      {"warning", "logpath", "later.log", "as soon as it is there"},
 		"mails":      {"warning", "mail", "mail is not run"},
-		"journal":    {"error", "backend", "systemd", "journal"},
+		"journal":    {"error", "backend", "systemd", "journalflags"},
 	} {
 		found := false
 		var said []string

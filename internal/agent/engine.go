@@ -372,7 +372,7 @@ const placesKept = 4096
 // many, as logs with the date in their names leave behind, are the places of vanished files forgotten.
 func (e *engine) restorePositions(list []store.Position) {
 	for _, p := range list {
-		if len(list) > placesKept {
+		if len(list) > placesKept && p.Cursor == "" {
 			if _, err := os.Lstat(p.Path); errors.Is(err, fs.ErrNotExist) {
 				e.dropped = append(e.dropped, store.PositionKey{Jail: p.Jail, Path: p.Path})
 				e.staged++

@@ -74,7 +74,7 @@ func (in *intake) deliver(ctx context.Context, b source.Batch) error {
 			if !kept { // filters keep lines, and the block that this one lies in will be read into again
 				text, kept = strings.Clone(text), true
 			}
-			found, err := in.process(ctx, w, text, now, b.InOperation)
+			found, err := in.process(ctx, w, filter.Line{Text: text}, now, b.InOperation)
 			if err != nil {
 				return err
 			}
@@ -89,6 +89,45 @@ func (in *intake) deliver(ctx context.Context, b source.Batch) error {
 	return in.tell(ctx, failures)
 }
 
+// deliverJournal handles what came of the journal. A jail has its journal for itself: the entries of
+// others do not come here.
+func (in *intake) deliverJournal(ctx context.Context, b source.JournalBatch) error {
+	if b.Pos == in.position {
+		return nil
+	}
+	var failures []observedFailure
+	w := in.jails[0]
+	for _, entry := range b.Entries {
+		now := time.Now()
+		line := filter.Line{Text: entry.Text, Time: entry.Time, Stamp: journalStamp(entry.Time)}
+		w.counts.lines.Add(1)
+		if wanted := in.group.Scan(entry.Text); !wanted.Has(0) {
+			w.session.Skip(line, now, b.InOperation)
+			continue
+		}
+		found, err := in.process(ctx, w, line, now, b.InOperation)
+		if err != nil {
+			return err
+		}
+		failures = append(failures, found...)
+	}
+	in.lines.Add(int64(len(b.Entries)))
+	in.position, in.pending = b.Pos, true
+	if len(failures) == 0 && time.Since(in.toldAt) < quietInterval {
+		return nil
+	}
+	return in.tell(ctx, failures)
+}
+
+// journalStamp is the date that fail2ban puts before an entry of the journal where its lines are shown.
+func journalStamp(t time.Time) string {
+	t = t.Local()
+	if t.Nanosecond()/1000 == 0 {
+		return t.Format("2006-01-02T15:04:05 ")
+	}
+	return t.Format("2006-01-02T15:04:05.000000 ")
+}
+
 // flush tells the engine of lines read but not told yet; called once, after the last deliver.
 func (in *intake) flush(ctx context.Context) error {
 	if !in.pending {
@@ -100,7 +139,7 @@ func (in *intake) flush(ctx context.Context) error {
 func (in *intake) tell(ctx context.Context, failures []observedFailure) error {
 	names := make([]string, 0, len(in.jails))
 	for _, w := range in.jails {
-		if !w.resume.Covers(in.position, in.position.Offset) {
+		if in.position.Cursor != "" || !w.resume.Covers(in.position, in.position.Offset) {
 			names = append(names, w.jail.Name())
 		}
 	}
@@ -112,8 +151,8 @@ func (in *intake) tell(ctx context.Context, failures []observedFailure) error {
 }
 
 // process asks the jail's filter about a line and makes failures of what it says.
-func (in *intake) process(ctx context.Context, w *watch, text string, now time.Time, inOperation bool) ([]observedFailure, error) {
-	r := w.session.Examine(filter.Line{Text: text}, now, inOperation)
+func (in *intake) process(ctx context.Context, w *watch, line filter.Line, now time.Time, inOperation bool) ([]observedFailure, error) {
+	r := w.session.Examine(line, now, inOperation)
 	for _, n := range r.Notices {
 		if n.Kind == filter.NoticeGaveUp {
 			w.counts.gaveUp.Add(1)

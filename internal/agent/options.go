@@ -10,6 +10,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/source"
 	"github.com/palisade-agent/palisade/internal/store"
 )
 
@@ -34,8 +35,9 @@ type Jail struct {
 	FilterID string
 
 	Files    []Files
-	Poll     bool              // look at files by polling, not by inotify
-	Encoding encoding.Encoding // of the files; nil is UTF-8
+	Journal  *source.JournalOptions // read the journal, besides any files; Start and Since are the agent's
+	Poll     bool                   // look at files by polling, not by inotify
+	Encoding encoding.Encoding      // of the files; nil is UTF-8
 
 	UseDNS filter.UseDNS
 	Ignore Ignore

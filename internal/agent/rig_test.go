@@ -200,20 +200,27 @@ func newRig(t *testing.T) *rig {
 // jailOf is a jail that bans at the second failure for an hour.
 func (r *rig) jailOf(name string, change ...func(*Jail)) Jail {
 	r.t.Helper()
-	o := filter.Options{FailRegex: []string{`^ app: failure from <HOST>$`, `^ app: user <F-USER>\S+</F-USER> from <HOST>$`}, FindTime: time.Hour, Local: time.UTC}
-	f, err := filter.New(o, time.Now())
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	f, id := r.filterOf(`^ app: failure from <HOST>$`, `^ app: user <F-USER>\S+</F-USER> from <HOST>$`)
 	j := Jail{
 		Policy: jail.Policy{Jail: name, MaxRetry: 2, FindTime: time.Hour, BanTime: time.Hour, MaxMatches: 5},
-		Filter: f, FilterID: fmt.Sprintf("%#v", o), Files: []Files{{Pattern: r.log}}, Poll: true,
+		Filter: f, FilterID: id, Files: []Files{{Pattern: r.log}}, Poll: true,
 		Scopes: []firewall.Scope{{Owner: "jail:" + name, AllPorts: true}},
 	}
 	for _, c := range change {
 		c(&j)
 	}
 	return j
+}
+
+// filterOf is a filter with these failregexes, and its identity.
+func (r *rig) filterOf(failRegex ...string) (f *filter.Filter, id string) {
+	r.t.Helper()
+	o := filter.Options{FailRegex: failRegex, FindTime: time.Hour, Local: time.UTC}
+	f, err := filter.New(o, time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return f, fmt.Sprintf("%#v", o)
 }
 
 func (r *rig) start(jails ...Jail) {

@@ -11,6 +11,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/source"
 )
 
 const (
@@ -311,19 +312,26 @@ func (s *sources) status(j Jail) []control.File {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	files := []control.File{}
-	for path, r := range s.readers {
-		if wants, _ := j.watches(path); !wants {
+	for key, r := range s.readers {
+		if wants, _ := j.watches(key); !wants && key != journalKey(j.Name()) {
 			continue
 		}
-		st := r.file.Status()
-		f := control.File{Path: path, State: st.State.String(), Error: r.failed.text(), Offset: st.Pos.Offset, Size: st.Size, Lines: r.intake.lines.Load()}
-		if st.Err != nil {
-			f.Error = st.Err.Error()
+		f := r.status()
+		if f.Lines = r.intake.lines.Load(); f.Error == "" {
+			f.Error = r.failed.text()
 		}
 		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b control.File) int { return cmp.Compare(a.Path, b.Path) })
 	return files
+}
+
+func fileStatus(path string, st source.FileStatus) control.File {
+	f := control.File{Path: path, State: st.State.String(), Offset: st.Pos.Offset, Size: st.Size}
+	if st.Err != nil {
+		f.Error = st.Err.Error()
+	}
+	return f
 }
 
 func (s *sources) countsOf(name string) *jailCounts {

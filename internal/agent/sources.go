@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/source"
 )
@@ -22,7 +23,8 @@ const (
 	readerRetryLast  = time.Minute
 )
 
-// sources runs one reader per file, however many jails watch the file, and one watcher per pattern.
+// sources runs one reader per file, however many jails watch the file, one watcher per pattern, and one
+// reader of the journal for each jail that wants it: what a jail wants of the journal is its own.
 //
 // A reload that leaves a file's jails, filters and reading as they were leaves its reader running;
 // any other change ends the reader and starts a new one where each jail had stopped.
@@ -37,14 +39,15 @@ type sources struct {
 	jails    []Jail
 	ignorers map[string]*ignorer
 	counts   map[string]*jailCounts
-	readers  map[string]*reader // by path
+	readers  map[string]*reader // by path, or by journalKey
 	globs    map[string]context.CancelFunc
 }
 
-// reader is a running reader of one file.
+// reader is a running reader of one file, or of the journal.
 type reader struct {
 	id     string // equal for readers that do the same
-	file   *source.File
+	read   func(context.Context) error
+	status func() control.File
 	intake *intake
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -68,6 +71,9 @@ func (s *sources) apply(ctx context.Context, jails []Jail) error {
 
 	paths, patterns := map[string]bool{}, map[string]bool{}
 	for _, j := range jails {
+		if j.Journal != nil {
+			paths[journalKey(j.Name())] = true
+		}
 		for _, f := range j.Files {
 			if !source.HasMeta(f.Pattern) {
 				paths[f.Pattern] = true
@@ -92,6 +98,14 @@ func (s *sources) apply(ctx context.Context, jails []Jail) error {
 	for path := range s.readers {
 		if !paths[path] {
 			s.end(path)
+		}
+	}
+	for _, j := range jails {
+		if j.Journal != nil {
+			if err := s.readJournal(ctx, j); err != nil {
+				return err
+			}
+			delete(paths, journalKey(j.Name()))
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(paths)) {
@@ -173,17 +187,64 @@ func (s *sources) read(ctx context.Context, path string) error {
 	}
 	in.group = filter.NewGroup(filters)
 	dates := jails[0].Filter.NewSession()
-	readerCtx, cancel := context.WithCancel(ctx)
-	r := &reader{
-		id: id.String(), intake: in, cancel: cancel, done: make(chan struct{}),
-		file: source.NewFile(source.FileOptions{
-			Path: path, Starts: starts, Tail: tail, Since: since, Poll: poll, Log: s.log,
-			TimeOf: func(line []byte) (time.Time, bool) { return dates.TimeOf(string(line), time.Now()) },
-		}),
-	}
-	s.readers[path] = r
-	s.wg.Go(func() { defer close(r.done); r.run(readerCtx, s.log) })
+	file := source.NewFile(source.FileOptions{
+		Path: path, Starts: starts, Tail: tail, Since: since, Poll: poll, Log: s.log,
+		TimeOf: func(line []byte) (time.Time, bool) { return dates.TimeOf(string(line), time.Now()) },
+	})
+	s.start(ctx, path, &reader{
+		id: id.String(), intake: in,
+		read:   func(ctx context.Context) error { return file.Run(ctx, in.deliver) },
+		status: func() control.File { return fileStatus(path, file.Status()) },
+	})
 	return nil
+}
+
+// journalKey is where the reader of a jail's journal is found among the readers. No path looks like it.
+func journalKey(jailName string) string { return source.JournalPath + " " + jailName }
+
+// readJournal makes sure that the journal is read for a jail. Called with mu held.
+func (s *sources) readJournal(ctx context.Context, j Jail) error {
+	key := journalKey(j.Name())
+	id := fmt.Sprintf("%q %#v %#v", j.FilterID, *j.Journal, j.Ignore)
+	if s.readers[key] != nil && s.readers[key].id == id {
+		return nil
+	}
+	s.end(key)
+	o := *j.Journal
+	o.Log = s.log.With("jail", j.Name())
+	in := &intake{
+		path: source.JournalPath, engine: s.engine, resolver: s.resolver, daily: s.daily, log: o.Log,
+		group: filter.NewGroup([]*filter.Filter{j.Filter}),
+		jails: []*watch{{jail: j, session: j.Filter.NewSession(), ignorer: s.ignorers[j.Name()], counts: s.counts[j.Name()]}},
+	}
+	err := s.engine.do(ctx, func() { o.Start = s.engine.positions[placeKey{j.Name(), source.JournalPath}].Position })
+	if err != nil {
+		return err
+	}
+	o.Since = time.Now().Add(-j.Policy.FindTime)
+	in.position = source.Position{Path: source.JournalPath, Cursor: o.Start.Cursor}
+	journal := source.NewJournal(o)
+	s.start(ctx, key, &reader{
+		id: id, intake: in,
+		read: func(ctx context.Context) error { return journal.Run(ctx, in.deliverJournal) },
+		status: func() control.File {
+			st := journal.Status()
+			f := control.File{Path: source.JournalPath, State: st.State.String(), Lines: st.Lines}
+			if st.Err != nil {
+				f.Error = st.Err.Error()
+			}
+			return f
+		},
+	})
+	return nil
+}
+
+// start runs a reader until ctx ends or somebody ends the reader. Called with mu held.
+func (s *sources) start(ctx context.Context, key string, r *reader) {
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.done = make(chan struct{})
+	s.readers[key] = r
+	s.wg.Go(func() { defer close(r.done); r.run(ctx, s.log) })
 }
 
 // watches reports whether the jail wants the file, and if only what is written from now on.
@@ -201,7 +262,7 @@ func (j Jail) watches(path string) (wants, fromEnd bool) {
 func (r *reader) run(ctx context.Context, log *slog.Logger) {
 	wait := readerRetryFirst
 	for {
-		err := r.file.Run(ctx, r.intake.deliver)
+		err := r.read(ctx)
 		if ctx.Err() != nil {
 			break
 		}

@@ -13,9 +13,6 @@ import (
 
 func (b *builder) filter(j *agent.Jail, dates *date.Compiler, now time.Time) {
 	c := b.c
-	if c.Journal() {
-		b.wrong("backend", "name a log file with logpath and set backend = auto or polling", errors.New("this version does not read the journal"))
-	}
 	o, err := FilterOptions(c)
 	if err != nil {
 		b.wrong("usedns", "use yes, warn, no or raw", err)

@@ -57,13 +57,16 @@ func (l *Loader) Read(enabled ...string) (*config.Config, error) {
 		Dir:     l.dir,
 		Stock:   Stock(),
 		Enabled: enabled,
-		// A log that is not there yet is waited for, so the reader of the configuration takes every
-		// plain path as it stands; checkLog looks at the files themselves.
+		// Without any of its logs, a jail reads the journal where it may, and else waits for them; checkLog
+		// tells what is wrong with each.
 		Glob: func(pattern string) ([]string, error) {
-			if !source.HasMeta(pattern) {
-				return []string{pattern}, nil
+			if source.HasMeta(pattern) {
+				return source.Match(pattern)
 			}
-			return source.Match(pattern)
+			if _, err := os.Stat(pattern); errors.Is(err, fs.ErrNotExist) {
+				return nil, nil
+			}
+			return []string{pattern}, nil
 		},
 	})
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
+	"strconv"
 	"strings"
 
 	"github.com/palisade-agent/palisade/internal/agent"
@@ -14,6 +16,9 @@ import (
 
 // files takes the log files over and looks whether they can be read.
 func (b *builder) files(j *agent.Jail) {
+	if b.c.Journal() {
+		b.journal(j)
+	}
 	for _, p := range b.c.LogPaths {
 		j.Files = append(j.Files, agent.Files{Pattern: p.Pattern, Tail: p.Tail})
 		b.checkLog(p)
@@ -21,6 +26,44 @@ func (b *builder) files(j *agent.Jail) {
 	if len(j.Files) == 0 && !b.c.Journal() {
 		b.wrong("logpath", "name the log with logpath = /var/log/…", errors.New("the jail has no log to read"))
 	}
+}
+
+// journal takes over what the jail reads of the journal.
+func (b *builder) journal(j *agent.Jail) {
+	o := &source.JournalOptions{Matches: b.c.JournalMatch}
+	for _, p := range b.c.BackendSpec.Params {
+		switch p.Name {
+		case "journalpath":
+			o.Directory = p.Value
+		case "journalfiles":
+			o.Files = strings.FieldsFunc(p.Value, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' })
+		case "namespace":
+			o.Namespace = p.Value
+		case "journalflags":
+			n, err := strconv.ParseInt(p.Value, 0, 32)
+			if err != nil {
+				b.wrong("backend", "4 reads the system's entries, 8 those of the user", fmt.Errorf("journalflags %q is no number", p.Value))
+			}
+			o.Flags = int(n)
+		case "rotated": // journalctl reads rotated files always, and a cursor says where to go on
+		default:
+			b.warn(b.c.Origin("backend"), "the journal has no option "+p.Name, "use journalpath, journalfiles, journalflags, namespace or rotated")
+		}
+	}
+	for _, words := range b.c.JournalMatch {
+		for _, w := range words {
+			if w != "+" && !strings.Contains(w, "=") {
+				b.wrong("journalmatch", "write FIELD=value, as _SYSTEMD_UNIT=ssh.service", fmt.Errorf("%q is no match for the journal", w))
+			}
+		}
+	}
+	if len(o.Matches) == 0 {
+		b.warn(b.c.Origin("backend"), "the jail has no journalmatch: it reads all of the journal", "set journalmatch = _SYSTEMD_UNIT=…")
+	}
+	if _, err := exec.LookPath("journalctl"); err != nil {
+		b.warn(b.c.Origin("backend"), "journalctl is not found: the journal cannot be read", "install systemd, or name a log file with logpath")
+	}
+	j.Journal = o
 }
 
 // checkLog warns of a log that cannot be read now. The jail runs: the log is waited for.

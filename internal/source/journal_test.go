@@ -1,13 +1,10 @@
 package source_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,44 +15,29 @@ import (
 	"github.com/palisade-agent/palisade/internal/source"
 )
 
-// A journal of our own is written by systemd's program that receives entries from other machines.
-type journalWriter struct {
-	t    *testing.T
-	root string // of the unpacked program
-	dir  string
-	n    int
-}
-
 // base is when the first entry was sent.
 var base = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 
-func newJournalWriter(t *testing.T) *journalWriter {
-	t.Helper()
-	if _, err := exec.LookPath("journalctl"); err != nil {
-		t.Skip("no journalctl: apt-get install systemd")
-	}
-	return &journalWriter{t: t, root: oracle.Unpacked(t, "journal-remote", "systemd-journal-remote", "libmicrohttpd12"), dir: t.TempDir()}
+// journalWriter writes messages of sshd, a second after each other.
+type journalWriter struct {
+	*oracle.Journal
+	n int
 }
 
-// write adds entries with these messages, a second after each other, to a file of the journal.
+func newJournalWriter(t *testing.T) *journalWriter {
+	t.Helper()
+	return &journalWriter{Journal: oracle.NewJournal(t)}
+}
+
 func (w *journalWriter) write(file string, texts ...string) {
-	w.t.Helper()
-	var in bytes.Buffer
-	for _, m := range texts {
-		at := base.Add(time.Duration(w.n) * time.Second).UnixMicro()
+	var entries []oracle.JournalEntry
+	for _, text := range texts {
+		entries = append(entries, oracle.JournalEntry{
+			Time: base.Add(time.Duration(w.n) * time.Second), Identifier: "sshd", Unit: "ssh.service", Message: text,
+		})
 		w.n++
-		fmt.Fprintf(&in, "__REALTIME_TIMESTAMP=%d\n__MONOTONIC_TIMESTAMP=%d\n_BOOT_ID=4d1b1c6a8d0b4a6f9a1d5c8e7f6a5b4c\n", at+5, w.n*1000)
-		fmt.Fprintf(&in, "_HOSTNAME=host\nSYSLOG_IDENTIFIER=sshd\n_PID=101\n_SYSTEMD_UNIT=ssh.service\n_SOURCE_REALTIME_TIMESTAMP=%d\n", at)
-		in.WriteString("MESSAGE\n")
-		in.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(m))))
-		in.WriteString(m + "\n\n")
 	}
-	cmd := exec.CommandContext(w.t.Context(), filepath.Join(w.root, "lib/systemd/systemd-journal-remote"), "--output="+filepath.Join(w.dir, file), "-")
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+filepath.Join(w.root, "usr/lib/x86_64-linux-gnu")+":"+filepath.Join(w.root, "usr/lib/aarch64-linux-gnu"))
-	cmd.Stdin = &in
-	if out, err := cmd.CombinedOutput(); err != nil {
-		w.t.Fatalf("write a journal: %v\n%s", err, out)
-	}
+	w.Write(file, entries...)
 }
 
 func messages(from, to int) []string {
@@ -135,7 +117,7 @@ func texts(entries []source.Entry) []string {
 func TestJournalIsReadOnceOverRestartsAndRotation(t *testing.T) {
 	w := newJournalWriter(t)
 	w.write("system.journal", messages(0, 3000)...)
-	o := source.JournalOptions{Directory: w.dir}
+	o := source.JournalOptions{Directory: w.Dir}
 
 	batches, stop := followJournal(t, o)
 	got := readEntries(t, batches, 3000, false)
@@ -153,7 +135,7 @@ func TestJournalIsReadOnceOverRestartsAndRotation(t *testing.T) {
 	o.Start = stop()
 
 	w.write("system.journal", messages(3002, 3004)...)
-	if err := os.Rename(filepath.Join(w.dir, "system.journal"), filepath.Join(w.dir, "system@1.journal")); err != nil {
+	if err := os.Rename(filepath.Join(w.Dir, "system.journal"), filepath.Join(w.Dir, "system@1.journal")); err != nil {
 		t.Fatal(err)
 	}
 	w.write("system.journal", messages(3004, 3006)...)
@@ -164,7 +146,7 @@ func TestJournalIsReadOnceOverRestartsAndRotation(t *testing.T) {
 	caughtUp(t, batches)
 	o.Start = stop()
 
-	if err := os.Remove(filepath.Join(w.dir, "system@1.journal")); err != nil {
+	if err := os.Remove(filepath.Join(w.Dir, "system@1.journal")); err != nil {
 		t.Fatal(err)
 	}
 	w.write("system.journal", messages(3006, 3007)...)
@@ -198,7 +180,7 @@ func TestJournalMatchesChooseEntries(t *testing.T) {
 		{[][]string{{"_SYSTEMD_UNIT=cron.service", "+", "SYSLOG_IDENTIFIER=sshd"}}, 1},
 		{nil, 1},
 	} {
-		batches, stop := followJournal(t, source.JournalOptions{Directory: w.dir, Matches: test.matches})
+		batches, stop := followJournal(t, source.JournalOptions{Directory: w.Dir, Matches: test.matches})
 		readEntries(t, batches, test.n, false)
 		caughtUp(t, batches)
 		stop()
@@ -209,7 +191,7 @@ func TestJournalMatchesChooseEntries(t *testing.T) {
 func TestJournalTextIsBounded(t *testing.T) {
 	w := newJournalWriter(t)
 	w.write("a.journal", strings.Repeat("x", 1<<20), "two\nlines", "\xff\xfe", "")
-	o := source.JournalOptions{Directory: w.dir, MaxLine: 1000}
+	o := source.JournalOptions{Directory: w.Dir, MaxLine: 1000}
 	batches, stop := followJournal(t, o)
 	got := readEntries(t, batches, 4, false)
 	stop()
@@ -247,7 +229,7 @@ func TestWithoutJournalctlTheReaderSaysSo(t *testing.T) {
 	w := newJournalWriter(t)
 	w.write("a.journal", "one")
 	full := errors.New("full")
-	j = source.NewJournal(source.JournalOptions{Directory: w.dir})
+	j = source.NewJournal(source.JournalOptions{Directory: w.Dir})
 	if err := j.Run(t.Context(), func(context.Context, source.JournalBatch) error { return full }); !errors.Is(err, full) {
 		t.Errorf("%v", err)
 	}
