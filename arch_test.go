@@ -35,6 +35,7 @@ var imports = map[string][]string{
 	},
 	"internal/control":            {"golang.org/x/sys"},
 	"internal/control/f2b/pickle": {},
+	"internal/control/f2b":        {"internal/control/f2b/pickle"},
 	"internal/agent": {
 		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",

@@ -20,10 +20,19 @@ const (
 	longest    = len(syscall.RawSockaddrUnix{}.Path) - 1 // bytes of a socket's path; the kernel ends it with a zero
 )
 
-// Listen makes the socket at path, with mode 0600, and its folder if there is none. A socket that a dead
+// Listen makes the control socket at path, see ListenUnix.
+func Listen(ctx context.Context, path string, o ServerOptions) (*Server, error) {
+	l, err := ListenUnix(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	return newServer(path, l, o), nil
+}
+
+// ListenUnix makes a socket at path, with mode 0600, and its folder if there is none. A socket that a dead
 // daemon has left is replaced. It is an error if a living one answers there (ErrInUse), or if the path is
 // anything but a socket. A path has at most 107 bytes, which is the kernel's limit.
-func Listen(ctx context.Context, path string, o ServerOptions) (*Server, error) {
+func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	if len(path) > longest {
 		return nil, fmt.Errorf("the path of the control socket has %d bytes, and the kernel takes %d: name a shorter one with -s", len(path), longest)
 	}
@@ -46,7 +55,7 @@ func Listen(ctx context.Context, path string, o ServerOptions) (*Server, error) 
 	if err := os.Chmod(path, socketMode); err != nil { // the mask may have taken more away
 		return nil, errors.Join(fmt.Errorf("listen on the control socket: %w", err), l.Close())
 	}
-	return newServer(path, l, o), nil
+	return l, nil
 }
 
 func newServer(path string, l net.Listener, o ServerOptions) *Server {
