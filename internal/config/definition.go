@@ -256,8 +256,12 @@ func (d *definition) readParams(inits []setting) {
 	for _, p := range d.params {
 		d.tags[p.name] = p.value
 	}
-	for name := range d.tags {
-		if plain, condition := splitCondition(name); condition != "" {
+	lists := [][]setting{d.params}
+	if d.pass != filterPass { // which sees variants in [Definition] as options of their own
+		lists = append(lists, d.settings)
+	}
+	for _, s := range slices.Concat(lists...) {
+		if plain, condition := splitCondition(s.name); condition != "" {
 			d.perFamily[plain] = true
 		}
 	}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -95,8 +96,16 @@ func FuzzParseTime(f *testing.F) {
 func FuzzLoad(f *testing.F) {
 	f.Add("[DEFAULT]\nenabled = true\nfilter = f[a=%(__name__)s]\naction = a[b=<c>]\n[j]\nmaxretry=1\n", "[INCLUDES]\nbefore = g.conf\n[Definition]\nfailregex = <x> <a>\n[Init]\nx = 1\n",
 		"[Definition]\nactionban = <b> <d/e>\n[Init?family=inet6]\nb = 6\n[d]\ne=%(b)s\n", "[j]\nfailregex = %(known/failregex)s\n")
+	trees := make([]string, 0, 256)
 	for _, tt := range dialect {
-		files := parseTree(tt.tree)
+		trees = append(trees, tt.tree)
+	}
+	for _, tt := range hostileTrees() {
+		trees = append(trees, tt.tree)
+	}
+	slices.Sort(trees)
+	for _, tree := range trees {
+		files := parseTree(tree)
 		f.Add(files["jail.conf"], files["filter.d/f.conf"], files["action.d/a.conf"], files["jail.local"])
 	}
 	f.Fuzz(func(t *testing.T, jails, filter, action, local string) {

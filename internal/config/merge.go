@@ -63,10 +63,13 @@ func (s *fileSet) merge(f *iniFile) {
 func (s *fileSet) mergeSection(from *section) {
 	name, condition := splitCondition(from.name)
 	to := s.byName[name]
-	if to == nil {
+	switch {
+	case to == nil:
 		to = newSection(name, from.at)
 		s.byName[name] = to
 		s.sections = append(s.sections, to)
+	case s.known[name] == nil: // there from the second time on, even if nothing is replaced
+		s.known[name] = map[string]entry{}
 	}
 	if from.taint != nil {
 		to.taint = from.taint
@@ -75,9 +78,6 @@ func (s *fileSet) mergeSection(from *section) {
 		e := from.byKey[key]
 		key += condition
 		if old, replaced := to.byKey[key]; replaced {
-			if s.known[name] == nil {
-				s.known[name] = map[string]entry{}
-			}
 			s.known[name][key] = old
 		}
 		to.set(key, e)

@@ -157,6 +157,10 @@ func (m *treeMaker) spec(name string) string {
 			if strings.HasPrefix(name, "act") && key == "name" && m.chance(50) {
 				key = "actname"
 			}
+			if key == "name" && m.chance(30) {
+				b.WriteString("name=" + m.pick("j-one-tcp", "j-oneself", "j-one", "j", "J-ONE", "j two-udp"))
+				continue
+			}
 			b.WriteString(key + "=" + m.pick(`"q, q"`, `'it]s'`, "bare", "seven", `"x y"`, "2", "bare", "two words", `""`, "", "1", `"<known/base>"`, `"<base>"`, "%(base)s", `"it's"`))
 		}
 		b.WriteByte(']')
@@ -201,6 +205,7 @@ func (m *treeMaker) jailFile(which string) string {
 			"backend = auto", "backend = systemd", "backend = polling", "maxretry = 3", "maxretry = 1_0", "findtime = 10m", "bantime = 1d 12h",
 			"bantime.increment = " + m.pick("true", "y", "0"), "ignoreip = 10.0.0.1, ::1\n  h  i,,j", "ignorecommand =", "ignoreself = false",
 			"logpath = /etc/hosts\n  /etc/hostname tail", "logpath = /etc/host*", "logencoding = auto", "maxlines = 5", "prefregex =", "journalmatch = a=b + 'c d'\n e",
+			"maxmatches = " + m.pick("+1", "٤", "-2", " 0"), "bantime.factor = " + m.pick("1", "%(base)s", ""), "logtimezone = UTC+01", "ignorecache = key=\"<ip>\"",
 		} {
 			if m.chance(15) && !strings.Contains(b.String()[strings.LastIndex(b.String(), "\n[")+1:], o[:strings.IndexByte(o, ' ')]+" =") {
 				b.WriteString(o + "\n")
@@ -244,9 +249,9 @@ func (m *treeMaker) defFile(in string, base bool) string {
 			}
 		}
 	}
-	if m.chance(50) && in == "action" {
-		b.WriteString("[Init?family=inet6]\n")
-		for _, k := range plainKeys {
+	if m.chance(50) && (in == "action" || m.chance(30)) {
+		b.WriteString(m.pick("[Init?family=inet6]\n", "[Init?family=inet6]\n", "[Init?family=inet4]\n", "[Definition?family=inet6]\n", "[other?x=y]\n"))
+		for _, k := range append([]string{ops[2]}, plainKeys...) {
 			if m.chance(30) {
 				m.option(&b, k, m.pick("six", "<base>", "<nowhere>"))
 			}

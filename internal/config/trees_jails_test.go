@@ -82,6 +82,18 @@ var treesOfTags = map[string]hostileTree{
 		tree: "-- jail.conf --\n[j]\nenabled = true\nfilter = f\n-- filter.d/f.conf --\n[Definition]\nfailregex = <x> <x?family=inet6> <HOST>\n[Init]\nx = four\n[Init?family=inet6]\nx = six\n",
 		want: []string{`["set","j","addfailregex","<x> six <HOST>"]`},
 	},
+	"known values by tag, where a later file replaces others": {
+		tree: tagTree("<known/x> <known/y> %(known/x)s", "x = own\ny = own\n[DEFAULT]\nx = default\n-- action.d/a.local --\n[Definition]\ny = new\n"),
+		want: []string{tagWant("default own default")},
+	},
+	"known values by tag, where no later file has the section": {
+		tree: tagTree("<known/x> %(known/x)s", "x = own\n[DEFAULT]\nx = default\n-- action.d/a.local --\n[Init?family=inet6]\n"),
+		want: []string{tagWant("own default")},
+	},
+	"variants for a family of a filter's own options": {
+		tree: "-- jail.conf --\n[j]\nenabled = true\nfilter = f\nignorecommand = %(known/prefregex)s\n-- filter.d/f.conf --\n[Definition]\nprefregex = <x> <y>\nfailregex = <x> <y> <HOST>\nx = 1\ny = 2\n[Definition?family=inet6]\nprefregex = six\nx = 6\n",
+		want: []string{`["set","j","prefregex","1 2"]`, `["set","j","addfailregex","1 2 <HOST>"]`, `["set","j","ignorecommand","<x> <y>"]`},
+	},
 	"an operation that only a family has": {
 		tree: tagTree("ban <x>", "actionstart?family=inet6: wrong\n[Init]\nx = 4\nactionstop = stop <y>\ny = 1\n[Init?family=inet6]\nactionflush = flush6 <x>\nactionstop = stop6 <y>\nx = 6\n"),
 		want: []string{`["multi-set","j","action","a",[["actionban","ban <x>"],["actionstop","stop <y>"],["name","j"],["actname","a"],["x","4"],["y","1"],` +

@@ -61,6 +61,10 @@ var treesRefused = map[string]hostileTree{
 		tree:    refusedTree("filter = g\nfailregex = %(known/failregex)s\nignorecommand = %(known/maxlines)s\n-- filter.d/g.conf --\n[Definition]\nfailregex = x <HOST>\nmaxlines = 7\n"),
 		refused: true, jails: "ok bad", want: []string{`["set","bad","ignorecommand","7"]`},
 	},
+	"a broken reference of a filter that a parameter replaces": {
+		tree:    refusedTree("filter = g[x=1]\n-- filter.d/g.conf --\n[Definition]\nfailregex = <x> <HOST>\nx = %(nowhere)s\n"),
+		refused: true, jails: "ok bad", want: []string{`["set","bad","addfailregex","1 <HOST>"]`},
+	},
 	"a jail that is off, with a broken reference in what decides that it is": {
 		tree:    "-- jail.conf --\n[off]\nbackend = %(nowhere)s\n[off2]\nfilter = %\n[ok]\nenabled = true\n",
 		refused: true, jails: "ok", want: []string{`["start","ok"]`},
