@@ -38,15 +38,15 @@ const (
 type Handler interface {
 	// Handle executes a command: its words, which are texts most of the time, and what they may hold
 	// besides is in package pickle. The value is one that pickle.Marshal takes. An error is told the peer
-	// as the exception that it is, if it is an *Exception, and else as a plain Exception with its text.
+	// as the exception that it is, if it is an *ExceptionError, and else as a plain Exception with its text.
 	Handle(ctx context.Context, command []any) (any, error)
 }
 
-// Exception is an error that stands for an exception of fail2ban's server.
-type Exception pickle.Exception
+// ExceptionError is an error that stands for an exception of fail2ban's server.
+type ExceptionError pickle.Exception
 
 // Error gives what the exception was made with.
-func (e *Exception) Error() string { return fmt.Sprint(e.Args...) }
+func (e *ExceptionError) Error() string { return fmt.Sprint(e.Args...) }
 
 // ServerOptions are what a server needs. Handler is required.
 type ServerOptions struct {
@@ -170,7 +170,7 @@ func (s *Server) execute(ctx context.Context, frame []byte) (answer any) {
 	if err == nil {
 		return pickle.Tuple{0, value}
 	}
-	if e, ok := errors.AsType[*Exception](err); ok {
+	if e, ok := errors.AsType[*ExceptionError](err); ok {
 		return pickle.Tuple{1, pickle.Exception(*e)}
 	}
 	return pickle.Tuple{1, pickle.Exception{Module: "builtins", Class: "Exception", Args: []any{err.Error()}}}

@@ -34,9 +34,9 @@ func (handler) Handle(ctx context.Context, words []any) (any, error) {
 		return make(chan int), nil
 	}
 	if len(words) > 1 && words[0] == "status" {
-		return nil, &f2b.Exception{Module: "fail2ban.exceptions", Class: "UnknownJailException", Args: []any{words[1]}}
+		return nil, &f2b.ExceptionError{Module: "fail2ban.exceptions", Class: "UnknownJailException", Args: []any{words[1]}}
 	}
-	return nil, errors.New("Invalid command") //nolint:revive,staticcheck // the words are fail2ban's
+	return nil, errors.New("Invalid command") //nolint:staticcheck // the words are fail2ban's
 }
 
 // serve starts a server and gives its socket.
