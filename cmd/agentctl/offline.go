@@ -10,6 +10,12 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl check", "agentctl check -c /etc/fail2ban --json | jq -r '.problems[].message'"},
 		},
 		{
+			name: "dump", usage: "dump [-c DIR] [--jail JAIL]… [--release VERSION]", options: []string{"jail", "release"}, run: dump,
+			brief:    "a configuration as the commands that fail2ban's client would send, a JSON array a line",
+			more:     "What fail2ban-client -d prints, for programs: compare two trees, or fail2ban's with ours. A jail\nthat is named is shown even if it is not enabled. Problems go to stderr; exits with 1 if one is an error.",
+			examples: []string{"agentctl dump -c /etc/fail2ban | grep '\"sshd\"'", "diff <(agentctl dump -c old) <(agentctl dump -c new)"},
+		},
+		{
 			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
 			brief:    "a script that completes commands, options and jails",
 			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},

@@ -22,6 +22,7 @@ func options() []option {
 		{"force", "", "ban even what the jail ignores"},
 		{"keep", "", "leave the bans in the kernel"},
 		{"jail", "JAIL", "only in this jail"},
+		{"release", "VERSION", "fail2ban's rules of 1.0 or 1.1 (default 1.1)"},
 		{"limit", "N", "show at most so many; 0 shows all"},
 		{"time", "TIME", "how long: 3600, 90m, 1d 12h, or -1 for ever"},
 	}

@@ -23,6 +23,9 @@ import (
 // compiled, and collects everything that is wrong. It remembers the last load for the next one, and
 // belongs to one goroutine at a time.
 type Loader struct {
+	// Release is whose rules are followed; fail2ban 1.1 if zero.
+	Release config.Release
+
 	dir     string
 	must    bool            // the folder was there once, or was asked for: the stock does not serve for it
 	running map[string]bool // the jails of the last load that can run, or go on as they were
@@ -57,6 +60,7 @@ func (l *Loader) Read(enabled ...string) (*config.Config, error) {
 		Dir:     l.dir,
 		Stock:   Stock(),
 		Enabled: enabled,
+		Release: l.Release,
 		// Without any of its logs, a jail reads the journal where it may, and else waits for them; checkLog
 		// tells what is wrong with each.
 		Glob: func(pattern string) ([]string, error) {

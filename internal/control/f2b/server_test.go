@@ -36,7 +36,7 @@ func (handler) Handle(ctx context.Context, words []any) (any, error) {
 	if len(words) > 1 && words[0] == "status" {
 		return nil, &f2b.ExceptionError{Module: "fail2ban.exceptions", Class: "UnknownJailException", Args: []any{words[1]}}
 	}
-	return nil, errors.New("Invalid command") //nolint:staticcheck // the words are fail2ban's
+	return nil, errors.New("Invalid command")
 }
 
 // serve starts a server and gives its socket.
