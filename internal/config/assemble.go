@@ -250,9 +250,12 @@ func (a *assembly) evaluateFilter(p pass, set *fileSet, at Origin, vars map[stri
 	}
 	d.ev = &evaluator{set: set, vars: maps.Clone(vars), doubt: a.doubt}
 	if logtype, ok := a.presetLogType(set); ok {
-		d.ev.vars["logtype"], d.tags["logtype"] = logtype, logtype
+		d.ev.vars[logTypeKey], d.tags[logTypeKey] = logtype, logtype
+		if _, empty := d.spec.Param(logTypeKey); empty {
+			d.spec.Params = setParam(slices.Clone(d.spec.Params), logTypeKey, logtype)
+		}
 	}
-	for _, p := range a.spec.Params {
+	for _, p := range d.spec.Params {
 		d.ev.vars[strings.ToLower(p.Name)] = p.Value
 	}
 	return d, d.evaluate()
@@ -265,14 +268,17 @@ func (a *assembly) jailSets(name string) bool {
 	return known && set
 }
 
-// presetLogType tells the filter which kind of lines it will see, unless the spec or the filter says so.
+// logTypeKey is the option by which a filter chooses what stands before the text of a line.
+const logTypeKey = "logtype"
+
+// presetLogType tells the filter which kind of lines it will see, unless the spec or the filter says so;
+// an empty parameter says nothing.
 func (a *assembly) presetLogType(set *fileSet) (logtype string, ok bool) {
-	const key = "logtype"
-	if _, given := a.spec.Param(key); given {
+	if given, _ := a.spec.Param(logTypeKey); given != "" {
 		return "", false
 	}
 	if sec := set.byName[definitionSection]; sec != nil {
-		if _, own := sec.byKey[key]; own {
+		if _, own := sec.byKey[logTypeKey]; own {
 			return "", false
 		}
 	}

@@ -250,7 +250,11 @@ func (m *treeMaker) defFile(in string, base bool) string {
 		}
 	}
 	if m.chance(50) && (in == "action" || m.chance(30)) {
-		b.WriteString(m.pick("[Init?family=inet6]\n", "[Init?family=inet6]\n", "[Init?family=inet4]\n", "[Definition?family=inet6]\n", "[other?x=y]\n"))
+		name := m.pick("Init?family=inet6", "Init?family=inet6", "Init?family=inet4", "Definition?family=inet6", "other?x=y")
+		if in == "filter" && name[0] == 'D' {
+			name = "Init?any" // what fail2ban makes of such options depends on what it has met before
+		}
+		b.WriteString("[" + name + "]\n")
 		for _, k := range append([]string{ops[2]}, plainKeys...) {
 			if m.chance(30) {
 				m.option(&b, k, m.pick("six", "<base>", "<nowhere>"))

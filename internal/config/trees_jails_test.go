@@ -59,11 +59,11 @@ var treesOfTags = map[string]hostileTree{
 		want: []string{`["set","j","addaction","a"]`, `["start","j"]`},
 	},
 	"the kind of lines, by the backend": {
-		tree: "-- jail.conf --\n[DEFAULT]\nenabled = true\nfilter = f\n[auto]\n[journal]\nbackend = systemd\n[flags]\nbackend = systemd[journalflags=1]\n[given]\nbackend = systemd\nfilter = f[logtype=short]\n[own]\nbackend = systemd\nfilter = g\n" +
+		tree: "-- jail.conf --\n[DEFAULT]\nenabled = true\nfilter = f\n[auto]\n[journal]\nbackend = systemd\n[flags]\nbackend = systemd[journalflags=1]\n[given]\nbackend = systemd\nfilter = f[logtype=short]\n[own]\nbackend = systemd\nfilter = g\n[empty]\nfilter = f[logtype=\"\"]\n" +
 			"-- filter.d/f.conf --\n[Definition]\nfailregex = <lt_<logtype>/p> <HOST>\n[lt_file]\np = F\n[lt_journal]\np = J\n[lt_short]\np = S\n-- filter.d/g.conf --\n[INCLUDES]\nbefore = f.conf\n[Definition]\nlogtype = short\n",
 		want: []string{
 			`["set","auto","addfailregex","F <HOST>"]`, `["set","journal","addfailregex","J <HOST>"]`, `["set","flags","addfailregex","J <HOST>"]`,
-			`["set","given","addfailregex","S <HOST>"]`, `["set","own","addfailregex","S <HOST>"]`, `["add","flags","systemd[journalflags=1]"]`,
+			`["set","given","addfailregex","S <HOST>"]`, `["set","own","addfailregex","S <HOST>"]`, `["set","empty","addfailregex","F <HOST>"]`, `["add","flags","systemd[journalflags=1]"]`,
 		},
 	},
 	"options of a filter that it selects by tags": {
