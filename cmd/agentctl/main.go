@@ -61,6 +61,10 @@ var errFound = errors.New("something is wrong")
 // answer is main without the process. A program that is called by one of fail2ban's names, as through
 // a link, answers as that one does.
 func answer(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
+	switch name {
+	case "fail2ban-client", "fail2ban-server":
+		return answerAsClient(ctx, args, stdout, stderr)
+	}
 	return run(ctx, args, stdout, stderr)
 }
 

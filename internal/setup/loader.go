@@ -56,7 +56,12 @@ func (l *Loader) Read(enabled ...string) (*config.Config, error) {
 	if l.Stock() && l.must {
 		return nil, fmt.Errorf("the configuration folder %s is not there (put it back, then reload; to be without jails, disable them)", l.dir)
 	}
+	version := "" // of the release that %(fail2ban_version)s names
+	if l.Release == config.Release10 {
+		version = "1.0.2"
+	}
 	c, err := config.Load(config.Options{
+		Version: version,
 		Dir:     l.dir,
 		Stock:   Stock(),
 		Enabled: enabled,

@@ -12,15 +12,20 @@ import (
 // Unmarshal reads one pickle of any protocol, 0 to 5. The error wraps ErrRefused; what follows the
 // pickle's end is an error, too.
 func Unmarshal(data []byte) (any, error) {
-	if len(data) > MaxBytes {
-		return nil, fmt.Errorf("%w: %d bytes are more than %d", ErrRefused, len(data), MaxBytes)
+	return UnmarshalLimits(data, Limits{Bytes: MaxBytes, Values: MaxValues})
+}
+
+// UnmarshalLimits is Unmarshal with other bounds.
+func UnmarshalLimits(data []byte, limits Limits) (any, error) {
+	if len(data) > limits.Bytes {
+		return nil, fmt.Errorf("%w: %d bytes are more than %d", ErrRefused, len(data), limits.Bytes)
 	}
-	m := machine{in: data, memo: map[uint64]any{}}
+	m := machine{in: data, memo: map[uint64]any{}, most: limits.Values}
 	v, err := m.run()
 	if err != nil {
 		return nil, fmt.Errorf("%w: at byte %d: %w", ErrRefused, m.at, err)
 	}
-	w := walk{}
+	w := walk{most: limits.Values}
 	v, err = w.plain(v, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -45,6 +50,7 @@ type machine struct {
 	stack  []any
 	memo   map[uint64]any
 	values int
+	most   int // values
 }
 
 func (m *machine) take(n uint64) ([]byte, error) {
@@ -90,8 +96,8 @@ func (m *machine) line() (string, error) {
 }
 
 func (m *machine) push(v any) error {
-	if m.values++; m.values > maxValues {
-		return fmt.Errorf("more than %d values", maxValues)
+	if m.values++; m.values > m.most {
+		return fmt.Errorf("more than %d values", m.most)
 	}
 	m.stack = append(m.stack, v)
 	return nil
@@ -234,8 +240,8 @@ func (m *machine) remember(op byte) error {
 	if err != nil {
 		return err
 	}
-	if m.memo[index] = v; len(m.memo) > maxValues {
-		return fmt.Errorf("more than %d values", maxValues)
+	if m.memo[index] = v; len(m.memo) > m.most {
+		return fmt.Errorf("more than %d values", m.most)
 	}
 	return nil
 }

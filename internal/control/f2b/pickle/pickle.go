@@ -34,12 +34,18 @@ type (
 const (
 	// MaxBytes is the longest pickle that is read, 1 MiB.
 	MaxBytes = 1 << 20
-	// maxValues is how many values a pickle may hold, those counted again that it refers to again: each
+	// MaxValues is how many values a pickle may hold, those counted again that it refers to again: each
 	// takes less than 100 bytes besides its text.
-	maxValues = 200_000
+	MaxValues = 200_000
 	// maxDepth is how deep values may lie in each other.
 	maxDepth = 32
 )
+
+// Limits bound what is read of a peer who is trusted more, as a client trusts its server.
+type Limits struct {
+	Bytes  int // of the pickle
+	Values int // see MaxValues
+}
 
 // ErrRefused is the error of everything that Unmarshal does not read: damaged, too large, or something
 // that would have to be executed. It is wrapped with what was found.

@@ -149,7 +149,7 @@ func TestHostilePicklesAreRefused(t *testing.T) {
 		"a text that is filled":     []byte("\x8c\x01aNa."),
 		"a bomb":                    bomb,
 		"very deep":                 append(append(bytes.Repeat([]byte{']'}, 40), bytes.Repeat([]byte{'a'}, 39)...), '.'),
-		"very many":                 append(append([]byte("]("), bytes.Repeat([]byte{'N'}, maxValues)...), "e."...),
+		"very many":                 append(append([]byte("]("), bytes.Repeat([]byte{'N'}, MaxValues)...), "e."...),
 		"very long":                 append(bytes.Repeat([]byte{'N'}, MaxBytes), '.'),
 	} {
 		if v, err := Unmarshal(data); !errors.Is(err, ErrRefused) {

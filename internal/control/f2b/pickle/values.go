@@ -212,11 +212,11 @@ func (m *machine) container(op byte) (any, error) {
 
 // walk turns what was read into plain values. It ends a value that holds itself, and one that is small
 // only because it refers to its parts again and again.
-type walk struct{ values int }
+type walk struct{ values, most int }
 
 func (w *walk) plain(v any, depth int) (any, error) {
-	if w.values++; w.values > maxValues {
-		return nil, fmt.Errorf("more than %d values", maxValues)
+	if w.values++; w.values > w.most {
+		return nil, fmt.Errorf("more than %d values", w.most)
 	}
 	if depth > maxDepth {
 		return nil, fmt.Errorf("values lie more than %d deep in each other", maxDepth)
@@ -251,7 +251,7 @@ func (w *walk) plain(v any, depth int) (any, error) {
 }
 
 func (w *walk) all(items []any, depth int) ([]any, error) {
-	out := make([]any, 0, min(len(items), maxValues))
+	out := make([]any, 0, min(len(items), w.most))
 	for _, v := range items {
 		p, err := w.plain(v, depth+1)
 		if err != nil {
