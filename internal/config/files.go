@@ -52,8 +52,11 @@ type reader struct {
 	user   tree // the administrator's folder
 	stock  []*tree
 	parsed map[string]*iniFile // by name; nil for a file that cannot be opened
-	opened int
-	report func(Problem)
+	// expanded holds what lists of files came to with their includes, by their names. Where files
+	// include each other in a circle this depends on which of them was met first, as in fail2ban.
+	expanded map[string][]fileRef
+	opened   int
+	report   func(Problem)
 }
 
 // userFile names a file by an absolute or relative slash path, relative to the user's folder.
@@ -172,11 +175,33 @@ func (x *expansion) expand(files []fileRef, way []string) []fileRef {
 			withLocal = append(withLocal, local)
 		}
 	}
-	var all []fileRef
+	var key strings.Builder
+	for _, f := range withLocal {
+		key.WriteString(f.String() + "\x00")
+	}
+	all, known := x.reader.expanded[key.String()]
+	if known {
+		x.count(files[0], len(all), way)
+		return all
+	}
 	for _, f := range withLocal {
 		all = append(all, x.expandOne(f, way)...)
 	}
+	if x.failed == nil {
+		x.reader.expanded[key.String()] = slices.Clip(all)
+	}
 	return all
+}
+
+// count adds to the number of files and reports whether there may be so many, so deep.
+func (x *expansion) count(f fileRef, n int, way []string) bool {
+	x.total += n
+	if x.failed == nil && (x.total > maxFiles || len(way) >= maxIncludeDepth) {
+		problem := Origin{File: f.String()}.Problem(Error, "", fmt.Sprintf(
+			"too many includes: more than %d files, or %d deep", maxFiles, maxIncludeDepth), "look for files that include each other")
+		x.failed = &problem
+	}
+	return x.failed == nil
 }
 
 func (x *expansion) expandOne(f fileRef, way []string) []fileRef {
@@ -184,14 +209,7 @@ func (x *expansion) expandOne(f fileRef, way []string) []fileRef {
 		return nil
 	}
 	ini := x.reader.parse(f)
-	if ini == nil {
-		return nil
-	}
-	x.total++
-	if x.total > maxFiles || len(way) >= maxIncludeDepth {
-		problem := Origin{File: f.String()}.Problem(Error, "", fmt.Sprintf(
-			"too many includes: more than %d files, or %d deep", maxFiles, maxIncludeDepth), "look for files that include each other")
-		x.failed = &problem
+	if ini == nil || !x.count(f, 1, way) {
 		return nil
 	}
 	before := x.included(ini, f, "before", way)

@@ -115,7 +115,7 @@ func Load(o Options) (*Config, error) {
 	l := &loader{opts: o, config: &Config{Dir: o.Dir}}
 	l.files = &reader{
 		user:   tree{fsys: o.Files, dir: cleanPath(filepath.ToSlash(dir)), label: "/"},
-		parsed: map[string]*iniFile{}, report: l.report,
+		parsed: map[string]*iniFile{}, expanded: map[string][]fileRef{}, report: l.report,
 	}
 	for _, fsys := range o.Stock {
 		l.files.stock = append(l.files.stock, &tree{fsys: fsys, dir: ".", label: stockPrefix})

@@ -372,13 +372,14 @@ func TestBounds(t *testing.T) {
 		fmt.Fprintf(&billion, "a%d = %s\n", i, strings.Repeat(fmt.Sprintf("%%(a%d)s", i+1), 20))
 	}
 	tests := map[string]struct{ tree, want string }{
-		"includes too deep":     {"-- jail.conf --\n[INCLUDES]\nbefore = 0.conf\n" + deep.String(), "too many includes"},
-		"includes too many":     {"-- jail.conf --\n[INCLUDES]\nbefore = 0.conf\n" + wide.String(), "too many includes"},
-		"file too large":        {"-- jail.conf --\n#" + strings.Repeat("x", maxFileSize) + "\n", "not read: larger than"},
-		"value too long":        {"-- jail.conf --\n[j]\nenabled = 1\nusedns = %(a0)s\n" + billion.String() + "a9 = x\n", "references"},
-		"empty values too many": {"-- jail.conf --\n[j]\nenabled = 1\nusedns = %(a0)s\n" + billion.String() + "a9 =\n", "references"},
-		"references too deep":   {"-- jail.conf --\n[j]\nenabled = 1\nusedns = %(x)s\nx = %(x)s\n", "more than 10 references within"},
-		"tags without end":      {"-- jail.conf --\n[j]\nenabled = 1\nfilter = f\n-- filter.d/f.conf --\n[Definition]\nfailregex = <a>\n[Init]\na = <b>\nb = <a><a>\n", "makes the value longer than"},
+		"includes too deep":           {"-- jail.conf --\n[INCLUDES]\nbefore = 0.conf\n" + deep.String(), "too many includes"},
+		"includes too many":           {"-- jail.conf --\n[INCLUDES]\nbefore = 0.conf\n" + wide.String(), "too many includes"},
+		"a circle by way of a .local": {"-- jail.conf --\n[INCLUDES]\nbefore = a.conf\n-- a.conf --\n-- a.local --\n[INCLUDES]\nbefore = a.conf\n", "too many includes"},
+		"file too large":              {"-- jail.conf --\n#" + strings.Repeat("x", maxFileSize) + "\n", "not read: larger than"},
+		"value too long":              {"-- jail.conf --\n[j]\nenabled = 1\nusedns = %(a0)s\n" + billion.String() + "a9 = x\n", "references"},
+		"empty values too many":       {"-- jail.conf --\n[j]\nenabled = 1\nusedns = %(a0)s\n" + billion.String() + "a9 =\n", "references"},
+		"references too deep":         {"-- jail.conf --\n[j]\nenabled = 1\nusedns = %(x)s\nx = %(x)s\n", "more than 10 references within"},
+		"tags without end":            {"-- jail.conf --\n[j]\nenabled = 1\nfilter = f\n-- filter.d/f.conf --\n[Definition]\nfailregex = <a>\n[Init]\na = <b>\nb = <a><a>\n", "makes the value longer than"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -32,7 +32,7 @@ var errNoInt = errors.New("not a whole number")
 // parseInt reads a whole number as Python does: white space around it and single underscores within
 // it are allowed, and its digits may be of any script.
 func parseInt(s string) (int, error) {
-	s, ok := withoutUnderscores(strings.Map(asciiDigit, strings.TrimFunc(s, isSpace)))
+	s, ok := withoutUnderscores(strings.Map(asciiDigit, strings.TrimSpace(s)))
 	if !ok {
 		return 0, errNoInt
 	}
