@@ -16,6 +16,12 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl dump -c /etc/fail2ban | grep '\"sshd\"'", "diff <(agentctl dump -c old) <(agentctl dump -c new)"},
 		},
 		{
+			name: "filters", usage: "filters [NAME…] [-c DIR]", max: -1, run: filters,
+			brief:    "the filters there are, or what one looks for",
+			more:     "Those of the configuration and the built-in ones, in each of their modes. With a name, all regular\nexpressions with their tags filled in, and the engine that runs each. Exits with 1 if one does not compile.",
+			examples: []string{"agentctl filters", "agentctl filters sshd", "agentctl filters --json | jq -r '.[] | select(.stock) | .name'"},
+		},
+		{
 			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
 			brief:    "a script that completes commands, options and jails",
 			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},

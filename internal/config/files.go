@@ -122,20 +122,25 @@ func (r *reader) load(name string) (set *fileSet, found bool) {
 		if len(files) == 0 {
 			continue
 		}
-		x := expansion{reader: r}
-		set = newFileSet()
-		for _, f := range x.expand(files, nil) {
-			if ini := r.parse(f); ini != nil {
-				set.merge(ini)
-			}
-		}
-		if x.failed != nil {
-			r.report(*x.failed)
-			set.broken = x.failed
-		}
-		return set, true
+		return r.loadFiles(files), true
 	}
 	return nil, false
+}
+
+// loadFiles merges files with all that they include.
+func (r *reader) loadFiles(files []fileRef) *fileSet {
+	x := expansion{reader: r}
+	set := newFileSet()
+	for _, f := range x.expand(files, nil) {
+		if ini := r.parse(f); ini != nil {
+			set.merge(ini)
+		}
+	}
+	if x.failed != nil {
+		r.report(*x.failed)
+		set.broken = x.failed
+	}
+	return set
 }
 
 func (r *reader) trees() []*tree {

@@ -53,6 +53,7 @@ type Config struct {
 	Dir      string
 	Global   Global
 	Jails    []Jail    // enabled and usable, in the order of the configuration
+	Unsound  []Jail    // enabled and not usable, for values that have the default in their place; to look for more that is wrong
 	Problems []Problem // all of them, in the order in which they were found
 	stream   [][]any
 }
@@ -99,6 +100,17 @@ type loader struct {
 // Load reads a configuration. The error is for a folder that cannot be read at all, or holds no
 // configuration; everything else is in Config.Problems, and what is usable is used.
 func Load(o Options) (*Config, error) {
+	l, err := newLoader(o)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.load(); err != nil {
+		return nil, err
+	}
+	return l.config, nil
+}
+
+func newLoader(o Options) (*loader, error) {
 	if o.Dir == "" {
 		o.Dir = DefaultDir
 	}
@@ -123,13 +135,7 @@ func Load(o Options) (*Config, error) {
 	if l.opts.Glob == nil {
 		l.opts.Glob = func(pattern string) ([]string, error) { return glob(o.Files, pattern) }
 	}
-	if err := l.checkDir(); err != nil {
-		return nil, err
-	}
-	if err := l.load(); err != nil {
-		return nil, err
-	}
-	return l.config, nil
+	return l, l.checkDir()
 }
 
 // checkDir wants the configuration folder, or a stock in its place.
@@ -164,6 +170,7 @@ func (l *loader) load() error {
 			l.jail(sec)
 		}
 	}
+	l.misspelt()
 	l.config.stream = append(l.config.stream, l.starts...)
 	if l.dropped > 0 {
 		l.config.Problems = append(l.config.Problems, Problem{

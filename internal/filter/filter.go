@@ -133,3 +133,32 @@ func patterns(rules []*rule) []string {
 	}
 	return p
 }
+
+// Regex tells about one regular expression of a filter.
+type Regex struct {
+	Role Role
+	Text string // as it is searched, tags expanded
+	// Tier is the engine that runs it.
+	Tier pyre.Tier
+	// Literals says that texts are known which any match must hold, so that other lines are passed over
+	// without a search.
+	Literals bool
+}
+
+// Regexes lists the regular expressions of a filter: prefregex, failregexes, ignoreregexes.
+func (f *Filter) Regexes() []Regex {
+	var all []Regex
+	add := func(r *rule) {
+		all = append(all, Regex{r.role, r.re.String(), r.re.Tier(), len(r.re.Literals()) > 0})
+	}
+	if f.pref != nil {
+		add(f.pref)
+	}
+	for _, r := range f.fail {
+		add(r)
+	}
+	for _, r := range f.ignore {
+		add(r)
+	}
+	return all
+}

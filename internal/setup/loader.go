@@ -56,16 +56,23 @@ func (l *Loader) Read(enabled ...string) (*config.Config, error) {
 	if l.Stock() && l.must {
 		return nil, fmt.Errorf("the configuration folder %s is not there (put it back, then reload; to be without jails, disable them)", l.dir)
 	}
+	o := l.options()
+	o.Enabled = enabled
+	c, err := config.Load(o)
+	if err != nil {
+		return nil, fmt.Errorf("read the configuration: %w", err)
+	}
+	return c, nil
+}
+
+// options say how the configuration is read.
+func (l *Loader) options() config.Options {
 	version := "" // of the release that %(fail2ban_version)s names
 	if l.Release == config.Release10 {
 		version = "1.0.2"
 	}
-	c, err := config.Load(config.Options{
-		Version: version,
-		Dir:     l.dir,
-		Stock:   Stock(),
-		Enabled: enabled,
-		Release: l.Release,
+	return config.Options{
+		Dir: l.dir, Stock: Stock(), Release: l.Release, Version: version,
 		// Without any of its logs, a jail reads the journal where it may, and else waits for them; checkLog
 		// tells what is wrong with each.
 		Glob: func(pattern string) ([]string, error) {
@@ -77,11 +84,7 @@ func (l *Loader) Read(enabled ...string) (*config.Config, error) {
 			}
 			return []string{pattern}, nil
 		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
-	return c, nil
 }
 
 // Stock is the configuration that comes with the program, laid out like /etc/fail2ban: what
@@ -105,6 +108,10 @@ func (l *Loader) Load() (agent.Options, error) {
 		if !hasErrors(wrong) {
 			o.Jails = append(o.Jails, j)
 		}
+	}
+	for i := range c.Unsound { // all that is wrong is told at once
+		_, wrong := Build(&c.Unsound[i], &dates, time.Now())
+		problems = append(problems, wrong...)
 	}
 	problems = append(problems, l.lost(o.Jails, problems)...)
 	slices.SortStableFunc(problems, func(a, b config.Problem) int { return int(a.Severity) - int(b.Severity) })
