@@ -226,7 +226,7 @@ maxretry = many
 	}
 	out := stdout.String()
 	for _, want := range []string{
-		"[a, b] " + dir + "/jail.local:4 [DEFAULT] action = mail: action mail is not run",
+		"[a, b, wrong] " + dir + "/jail.local:4 [DEFAULT] action = mail: action mail is not run",
 		"[mails] " + dir + "/jail.local:12 [mails] action = mail: none of the jail's actions is run",
 		"its blocktype accept does not keep anybody out",
 		"4 of 5 enabled jails can run\n",

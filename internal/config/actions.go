@@ -25,7 +25,11 @@ func (a *assembly) readActions() error {
 		return &fault{at: at, msg: "the action cannot be read: " + err.Error(), hint: specHint(err)}
 	}
 	if len(specs) == 0 {
-		a.problems = append(a.problems, a.at.Problem(Warning, a.sec.name, "the jail has no action: bans change nothing", "set action"))
+		if at.IsZero() {
+			at = a.at
+		}
+		a.problems = append(a.problems, at.Problem(Warning, a.sec.name, "the jail has no action: bans are counted and nobody is kept out",
+			"set banaction, or action = %(action_)s"))
 	}
 	names := map[string]bool{}
 	for _, s := range specs {

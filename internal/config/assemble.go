@@ -85,9 +85,9 @@ func (l *loader) jail(sec *section) {
 		return
 	}
 	var jail Jail
-	ok := false
+	ok, whole := false, err == nil
 	if doubt := a.trusted(); doubt != nil {
-		err = doubt // what else is wrong may only follow from it
+		err, whole = doubt, false // what else is wrong may only follow from it
 	} else {
 		jail, ok = a.check()
 	}
@@ -100,6 +100,9 @@ func (l *loader) jail(sec *section) {
 		a.problems = append(a.problems, f.at.Problem(Error, sec.name, f.msg, f.hint))
 	}
 	l.flush(a)
+	if !ok && whole {
+		l.config.Unsound = append(l.config.Unsound, jail)
+	}
 	if !ok {
 		l.emit("config-error", fmt.Sprintf("Jail '%s' skipped, because of wrong configuration: %s",
 			sec.name, firstError(a.problems).Msg))
@@ -219,8 +222,6 @@ func (a *assembly) readFilter() error {
 	at := a.ev.origin(a.sec.name, "filter")
 	at.Value = text
 	if text == "" {
-		a.problems = append(a.problems, a.at.Problem(Warning, a.sec.name, "the jail has no filter: only manual bans reach it",
-			"set filter"))
 		return nil
 	}
 	if a.spec, err = ParseSpec(text); err != nil {

@@ -85,8 +85,9 @@ func (a *assembly) apply(j *Jail, c command) (msg, hint string) {
 		a.applyUseDNS(j, c)
 	case "maxlines":
 		msg, hint = applyInt(&j.MaxLines, c.value)
-		if msg == "" && j.MaxLines < 1 {
-			msg = "less than 1"
+		if j.MaxLines < 1 {
+			j.MaxLines = 1
+			return "less than 1", "write how many lines the failregexes see at once"
 		}
 		return msg, hint
 	case "maxretry":
@@ -168,7 +169,7 @@ func applyTime(target *time.Duration, v string, least time.Duration) (msg, hint 
 	case err != nil:
 		return "no time: " + err.Error(), timeHint(v)
 	case d < least:
-		return "the time must be above zero", ""
+		return "the time must be above zero", "write seconds, or for example 10m"
 	}
 	*target = d
 	return "", ""
@@ -186,7 +187,7 @@ func intHint(v string) string {
 	if strings.Contains(v, "#") {
 		return "a comment behind a value begins with \" ;\", not with #"
 	}
-	return ""
+	return "write digits alone, as 5"
 }
 
 func timeHint(v string) string {

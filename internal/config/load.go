@@ -53,7 +53,7 @@ type Config struct {
 	Dir      string
 	Global   Global
 	Jails    []Jail    // enabled and usable, in the order of the configuration
-	Unsound  []Jail    // enabled and not usable, for values that have the default in their place; to look for more that is wrong
+	Unsound  []Jail    // enabled, read, and not usable: what is wrong has its default here, so that more can be looked for
 	Problems []Problem // all of them, in the order in which they were found
 	stream   [][]any
 }

@@ -138,7 +138,7 @@ func TestProblemsOfAJailSayWhichJailIsOff(t *testing.T) {
 	c := loadTree(t, "-- jail.conf --\n[one]\nenabled = true\nmaxretry = x\n", Options{})
 	want := Problem{
 		Severity: Error, Jail: "one", File: "/etc/fail2ban/jail.conf", Line: 3, Section: "one", Key: "maxretry", Value: "x",
-		Msg: "not a whole number",
+		Msg: "not a whole number", Hint: "write digits alone, as 5",
 	}
 	if !slices.Contains(c.Errors(), want) {
 		t.Errorf("got %#v", c.Errors())

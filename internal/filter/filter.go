@@ -54,6 +54,10 @@ func New(o Options, now time.Time) (*Filter, error) {
 		local = time.UTC
 	}
 	var err error
+	if _, err = date.ParseZone(o.LogTimezone); o.LogTimezone != "" && err != nil {
+		wrong("logtimezone", 0, o.LogTimezone, err)
+		o.LogTimezone = ""
+	}
 	f.dates, err = date.Compile(date.Options{
 		Pattern: o.DatePattern, LogTimezone: o.LogTimezone, Local: local, AllYears: o.AllYears, Compiler: o.Dates,
 	}, now)
@@ -161,4 +165,19 @@ func (f *Filter) Regexes() []Regex {
 		add(r)
 	}
 	return all
+}
+
+// Groups names the groups of the failregex at an index, behind those of the prefregex, in the order in
+// which they stand.
+func (f *Filter) Groups(index int) []string {
+	var names []string
+	if f.pref != nil {
+		for _, g := range f.pref.groups {
+			names = append(names, g.name)
+		}
+	}
+	for _, g := range f.fail[index].groups {
+		names = append(names, g.name)
+	}
+	return names
 }

@@ -286,8 +286,10 @@ func TestWrongOptionsAreAllReported(t *testing.T) {
 		FailRegex:   []string{`ok <HOST>`, `no group`, `  `, `<HOST> <ADDR>`},
 		IgnoreRegex: []string{`[`},
 		MaxLines:    -1,
+		LogTimezone: "Middle/Earth",
+		DatePattern: "%Q",
 	}, testNow)
-	want := []string{"maxlines 0", "prefregex 0", "failregex 1", "failregex 2", "failregex 3", "ignoreregex 0"}
+	want := []string{"maxlines 0", "prefregex 0", "failregex 1", "failregex 2", "failregex 3", "ignoreregex 0", "logtimezone 0", "datepattern 0"}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		t.Fatalf("error %v does not join several", err)

@@ -2,6 +2,7 @@ package setup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -19,9 +20,6 @@ func random() float64 { return rand.Float64() } //nolint:gosec // not for secret
 // actions decides who does each action of a jail. The stock firewall actions become scopes of our own
 // firewall, with the same effect on the same ports; what else a jail wants is said to be left undone.
 func (b *builder) actions(j *agent.Jail) {
-	if len(b.c.Actions) == 0 {
-		b.warn(b.c.Origin("action"), "the jail has no action: bans are counted and nobody is kept out", "set banaction, or action = %(action_)s")
-	}
 	for i := range b.c.Actions {
 		a := &b.c.Actions[i]
 		at := a.Origin
@@ -29,7 +27,9 @@ func (b *builder) actions(j *agent.Jail) {
 		scope, ok, err := scopeOf(b.c.Name, a)
 		switch {
 		case err != nil:
-			b.problems = append(b.problems, at.Problem(config.Error, b.c.Name, fmt.Sprintf("action %s: %v", a.Name, err), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
+			for _, one := range parts(err) {
+				b.problems = append(b.problems, at.Problem(config.Error, b.c.Name, one.Error(), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
+			}
 		case !ok:
 			b.notRun(at, a)
 			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: "not run by this version"})
@@ -41,6 +41,19 @@ func (b *builder) actions(j *agent.Jail) {
 	if len(j.Actions) > 0 && len(j.Scopes) == 0 && !hasErrors(b.problems) {
 		b.warn(b.c.Origin("action"), "none of the jail's actions is run: bans are counted and nobody is kept out", "set banaction = nftables and action = %(action_)s")
 	}
+}
+
+// parts takes errors apart that were joined.
+func parts(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, parts(e)...)
+	}
+	return all
 }
 
 // notRun warns of an action that is left undone, and says why.
@@ -93,22 +106,20 @@ func scopeOf(jailName string, a *config.Action) (s firewall.Scope, ok bool, err 
 		return s, false, nil
 	}
 	s.Protocols, err = firewall.ParseProtocols(get("protocol", "tcp"))
-	if err != nil {
-		return s, true, err
-	}
 	kind := get("type", "")
 	if kind == "" {
 		kind = kindByName(family, a.File)
 	}
 	if kind == "allports" {
 		s.AllPorts = true
-		return s, true, nil
+		return s, true, err
 	}
-	s.Ports, err = firewall.ParsePorts(get("port", "ssh"), func(name, protocol string) (uint16, bool) {
+	var wrong error
+	s.Ports, wrong = firewall.ParsePorts(get("port", "ssh"), func(name, protocol string) (uint16, bool) {
 		port, err := net.DefaultResolver.LookupPort(context.Background(), protocol, name) // a file, not the network
 		return uint16(port), err == nil
 	})
-	return s, true, err
+	return s, true, errors.Join(err, wrong)
 }
 
 // firewallFamily names the tool that a stock firewall action is written for.

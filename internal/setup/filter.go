@@ -19,7 +19,11 @@ func (b *builder) filter(j *agent.Jail, dates *date.Compiler, now time.Time) {
 	}
 	j.UseDNS, j.FilterID = o.UseDNS, fmt.Sprintf("%#v", o)
 	if len(o.FailRegex) == 0 {
-		b.wrong("failregex", "name a filter that has failregexes with filter = NAME", errors.New("there is nothing to look for"))
+		hint := "name a filter that has failregexes with filter = NAME"
+		if at := c.Origin("failregex"); c.Filter != "" && at.Key != "" && at.Section != "Definition" {
+			hint = "leave it out: it stands in place of what the filter " + c.Filter + " has"
+		}
+		b.wrong("failregex", hint, errors.New("there is nothing to look for"))
 		return
 	}
 	o.Dates = dates // says how it is made, not what it is

@@ -57,7 +57,7 @@ func (b *builder) journal(j *agent.Jail) {
 			}
 		}
 	}
-	if len(o.Matches) == 0 {
+	if len(o.Matches) == 0 && b.c.Origin("journalmatch").Value == "" {
 		b.warn(b.c.Origin("backend"), "the jail has no journalmatch: it reads all of the journal", "set journalmatch = _SYSTEMD_UNIT=…")
 	}
 	if _, err := exec.LookPath("journalctl"); err != nil {
