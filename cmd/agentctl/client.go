@@ -1,19 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
-	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
 	"github.com/palisade-agent/palisade/internal/setup"
@@ -28,16 +29,20 @@ const clientVersion = "1.1.0"
 // fail2banClient answers as fail2ban-client: its options, its texts, its exit status. The server that it
 // asks may be ours or fail2ban's own, since both speak the same on their socket.
 type fail2banClient struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	now            func() time.Time
 	release        config.Release
 
 	// what the options say
+	name                 string // by which it was called
 	conf, socket         string
-	named                bool // conf was given
+	agentd               string // its socket, asked where nobody has fail2ban's
+	named                bool   // conf was given
 	timeout              time.Duration
 	dump, pretty, test   bool
 	help, version, short bool
+	interactive          bool
 	seconds              bool
 	secondsOf            string
 	quiet                int
@@ -58,6 +63,7 @@ Options:
     -d                      dump the configuration
     --dp, --dump-pretty     dump the configuration, more readable
     -t, --test              test the configuration
+    -i                      commands from the input, a line each
     -v                      say more
     -q                      say less
     -x, -b, -f, --async     how to start a server (not used)
@@ -84,9 +90,12 @@ func clientOptions() map[string]bool {
 	}
 }
 
-// answerAsClient is main for the name fail2ban-client.
-func answerAsClient(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	c := &fail2banClient{conf: config.DefaultDir, timeout: 30 * time.Second, stdout: stdout, stderr: stderr, now: time.Now}
+// answerAsClient is main for the names fail2ban-client and fail2ban-server.
+func answerAsClient(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
+	c := &fail2banClient{
+		name: name, conf: config.DefaultDir, agentd: defaultSocket, timeout: 30 * time.Second,
+		stdin: os.Stdin, stdout: stdout, stderr: stderr, now: time.Now,
+	}
 	return c.run(ctx, args)
 }
 
@@ -110,31 +119,85 @@ func (c *fail2banClient) run(ctx context.Context, args []string) int {
 	case c.seconds:
 		d, err := config.ParseTime(c.secondsOf)
 		if err != nil {
-			c.say("ERROR", "%v", err)
+			fmt.Fprintf(c.stdout, "ERROR: %s\n", safe(err.Error()))
 			return clientFailed
 		}
 		fmt.Fprintln(c.stdout, int64(d/time.Second))
 		return 0
 	case c.dump:
-		return c.printStream()
+		if code := c.printStream(); code != 0 || !c.test {
+			return code
+		}
+		return c.testConfig()
 	}
 	if c.test {
 		if code := c.testConfig(); code != 0 || len(words) == 0 {
 			return code
 		}
 	}
+	if c.interactive {
+		return c.prompt(ctx)
+	}
+	return c.do(ctx, words)
+}
+
+// do does what the words of a command say.
+func (c *fail2banClient) do(ctx context.Context, words []string) int {
+	if len(words) == 0 && c.name == "fail2ban-server" {
+		words = []string{"start"}
+	}
 	switch {
 	case len(words) == 0:
 		fmt.Fprint(c.stdout, clientUsage)
 		return clientFailed
-	case words[0] == "start":
+	case words[0] == "help" && len(words) == 1:
+		fmt.Fprint(c.stdout, clientUsage)
+		return 0
+	case words[0] == "start" && len(words) == 1:
 		c.say("ERROR", "the server is started by the service manager: systemctl start agentd, or run agentd")
 		return clientFailed
 	case words[0] == "restart" && len(words) == 1:
 		c.say("ERROR", "the server is restarted by the service manager: systemctl restart agentd")
 		return clientFailed
+	case words[0] == "ping" && len(words) > 1:
+		seconds, err := strconv.ParseFloat(words[1], 64)
+		if err != nil || seconds < 0 || seconds > maxPing {
+			c.say("ERROR", "could not convert string to float: %s", f2b.Repr(words[1]))
+			return clientFailed
+		}
+		c.timeout = time.Duration(seconds * float64(time.Second))
 	}
 	return c.command(ctx, words)
+}
+
+// maxPing is how many seconds a ping may wait: a day.
+const maxPing = 86400
+
+// maxTyped is how long a line of commands may be, in bytes.
+const maxTyped = 1 << 20
+
+// prompt is -i: commands from the input, a line each, until exit, quit, or its end.
+func (c *fail2banClient) prompt(ctx context.Context) int {
+	fmt.Fprintf(c.stdout, "%s\n\n", "Palisade answering as fail2ban-client: a command a line, or help, exit, quit")
+	lines := bufio.NewScanner(c.stdin)
+	lines.Buffer(nil, maxTyped)
+	for {
+		fmt.Fprint(c.stdout, "fail2ban> ")
+		if ctx.Err() != nil || !lines.Scan() {
+			fmt.Fprintln(c.stdout)
+			return clientFailed // fail2ban's client ends so, too
+		}
+		words, err := config.ShellWords(lines.Text())
+		switch {
+		case err != nil:
+			c.say("ERROR", "%v", err)
+		case len(words) == 0:
+		case words[0] == "exit", words[0] == "quit":
+			return 0
+		default:
+			c.do(ctx, words)
+		}
+	}
 }
 
 // parse reads the options, which end at the first word that is none.
@@ -153,6 +216,7 @@ func (c *fail2banClient) parse(args []string) (words []string, err error) {
 				args, has, value = append([]string{"-" + value}, args...), false, ""
 			}
 		}
+		name = whole(name, known)
 		takes, ok := known[name]
 		switch {
 		case !ok:
@@ -170,6 +234,24 @@ func (c *fail2banClient) parse(args []string) (words []string, err error) {
 		}
 	}
 	return args, nil
+}
+
+// whole is the long option that a beginning of its name means, where that is one alone.
+func whole(name string, known map[string]bool) string {
+	if _, ok := known[name]; ok || len(name) < len("--x") {
+		return name
+	}
+	meant := ""
+	for option := range known {
+		switch {
+		case !strings.HasPrefix(option, name):
+		case meant != "":
+			return name
+		default:
+			meant = option
+		}
+	}
+	return meant
 }
 
 func (c *fail2banClient) set(name, value string) error {
@@ -192,6 +274,8 @@ func (c *fail2banClient) set(name, value string) error {
 		c.dump, c.pretty = true, true
 	case "-t", "--test":
 		c.test = true
+	case "-i":
+		c.interactive = true
 	case "-q":
 		c.quiet++
 	case "-v":
@@ -222,63 +306,6 @@ func (c *fail2banClient) read() (*config.Config, error) {
 	return l.Read()
 }
 
-// printStream is -d.
-func (c *fail2banClient) printStream() int {
-	cfg, err := c.read()
-	if err != nil {
-		c.say("ERROR", "Failed during configuration: %v", err)
-		return clientFailed
-	}
-	failed := c.warn(cfg)
-	for _, command := range cfg.Stream() {
-		text := f2b.Repr(command)
-		if c.pretty {
-			text = f2b.Pretty(command)
-		}
-		fmt.Fprintln(c.stdout, text)
-	}
-	if failed && len(cfg.Jails) == 0 {
-		return clientFailed
-	}
-	return 0
-}
-
-// warn tells what is wrong with a configuration, and whether there are errors.
-func (c *fail2banClient) warn(cfg *config.Config) (failed bool) {
-	for _, p := range cfg.Problems {
-		if p.Severity == config.Error {
-			failed = true
-			c.say("ERROR", "%s", p.Error())
-			continue
-		}
-		c.say("WARNING", "%s", p.Error())
-	}
-	return failed
-}
-
-// testConfig is -t. It tells all that is wrong, where fail2ban's client ends at the first mistake.
-func (c *fail2banClient) testConfig() int {
-	l := setup.New(c.conf, c.named)
-	l.Release = c.release
-	r, err := l.Check()
-	if err != nil {
-		c.say("ERROR", "Failed during configuration: %v", err)
-	}
-	for _, p := range r.Problems {
-		level := "WARNING"
-		if p.Severity == config.Error.String() {
-			level = "ERROR"
-		}
-		c.say(level, "%s", setup.ProblemText(p))
-	}
-	if err != nil || !r.OK {
-		fmt.Fprintln(c.stdout, "ERROR: test configuration failed")
-		return clientFailed
-	}
-	fmt.Fprintln(c.stdout, "OK: configuration test is successful")
-	return 0
-}
-
 // command asks the server.
 func (c *fail2banClient) command(ctx context.Context, words []string) int {
 	path := c.socket
@@ -298,17 +325,65 @@ func (c *fail2banClient) command(ctx context.Context, words []string) int {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	value, err := f2b.Ask(ctx, path, request)
+	if d := (daemonAnswers{control.NewClient(c.agentd)}); c.socket == "" && nobody(err) && d.there(ctx) {
+		value, err = d.Handle(ctx, request)
+	}
 	if e, ok := errors.AsType[*f2b.ExceptionError](err); ok {
 		c.say("ERROR", "NOK: %s", f2b.Repr(pickle.Tuple(e.Args)))
 		fmt.Fprintln(c.stdout, printable(f2b.BeautifyError(pickle.Exception(*e))))
 		return clientFailed
 	}
 	if err != nil {
-		c.say("ERROR", "%s", unreachable(path, err))
+		text := unreachable(path, err)
+		if request[0] == "reload" && nobody(err) {
+			text = "Could not find server"
+		}
+		c.say("ERROR", "%s", text)
 		return clientFailed
 	}
-	fmt.Fprintln(c.stdout, printable(f2b.Beautify(words, value)))
+	fmt.Fprintln(c.stdout, printable(f2b.Beautify(words, tame(words, value))))
 	return 0
+}
+
+// tame escapes what would not print in the IDs of a list that is shown as plain text: an attacker may have
+// chosen them, and must not begin a line that looks like another answer.
+func tame(words []string, value any) any {
+	switch {
+	case len(words) > 1 && words[0] == "status":
+		return each(value, safe)
+	case len(words) > 3 && words[0] == "get" && words[2] == "banip" && words[3] == "--with-time":
+		return each(value, func(s string) string {
+			if i := strings.LastIndex(s, " \t"); i >= 0 {
+				return safe(s[:i]) + s[i:]
+			}
+			return safe(s)
+		})
+	case len(words) > 2 && words[0] == "get" && words[2] == "banip":
+		return each(value, safe)
+	}
+	return value
+}
+
+// each replaces every text in a value.
+func each(value any, by func(string) string) any {
+	switch v := value.(type) {
+	case string:
+		return by(v)
+	case pickle.List:
+		out := make(pickle.List, len(v))
+		for i, item := range v {
+			out[i] = each(item, by)
+		}
+		return out
+	case pickle.Tuple:
+		return pickle.Tuple(each(pickle.List(v), by).(pickle.List))
+	}
+	return value
+}
+
+// nobody reports whether an error says that nobody listens.
+func nobody(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // unreachable says why there was no answer, in the words that scripts look for.
@@ -322,81 +397,6 @@ func unreachable(path string, err error) string {
 		return "[[Errno 111] Connection refused] Unable to contact server. Is it running?"
 	}
 	return err.Error()
-}
-
-// request makes the command of the words. A reload carries the configuration, which fail2ban's server does
-// not read itself.
-func (c *fail2banClient) request(words []string) ([]any, error) {
-	if words[0] == "restart" {
-		words = append([]string{"reload", "--restart"}, words[1:]...)
-	}
-	if words[0] != "reload" {
-		return texts(words), nil
-	}
-	jail, options := "--all", pickle.List{}
-	var rest []string
-	for _, w := range words[1:] {
-		switch w {
-		case "--restart", "--unban", "--if-exists":
-			options = append(options, w)
-		case "--all":
-		default:
-			rest = append(rest, w)
-		}
-	}
-	if len(rest) > 1 {
-		return nil, fmt.Errorf("Unexpected argument(s) for reload: %s", f2b.Repr(texts(rest))) //nolint:staticcheck // the words are fail2ban's
-	}
-	if len(rest) == 1 {
-		jail = rest[0]
-	}
-	cfg, err := c.read()
-	if err != nil {
-		return nil, err
-	}
-	c.warn(cfg)
-	var others []string
-	for _, command := range cfg.Stream() {
-		if name, ok := command[len(command)-1].(string); ok && command[0] == "start" && jail != "--all" && name != jail {
-			others = append(others, name)
-		}
-	}
-	var stream pickle.List
-	for _, command := range cfg.Stream() {
-		if !concerns(command, others) {
-			stream = append(stream, plain(command))
-		}
-	}
-	return []any{"reload", jail, options, stream}, nil
-}
-
-// plain turns the values of a configuration's stream into those of a pickle.
-func plain(v any) any {
-	switch v := v.(type) {
-	case []any:
-		l := make(pickle.List, len(v))
-		for i, item := range v {
-			l[i] = plain(item)
-		}
-		return l
-	case map[string]any:
-		d := pickle.Dict{}
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			d = append(d, pickle.Item{Key: k, Value: plain(v[k])})
-		}
-		return d
-	case bool, string, nil, int, int64, float64:
-		return v
-	}
-	return f2b.Repr(v)
-}
-
-func texts(words []string) []any {
-	all := make([]any, len(words))
-	for i, w := range words {
-		all[i] = w
-	}
-	return all
 }
 
 // printable makes an answer fit for a terminal: its lines and tabs are meant.

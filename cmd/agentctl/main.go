@@ -63,7 +63,7 @@ var errFound = errors.New("something is wrong")
 func answer(ctx context.Context, name string, args []string, stdout, stderr io.Writer) int {
 	switch name {
 	case "fail2ban-client", "fail2ban-server":
-		return answerAsClient(ctx, args, stdout, stderr)
+		return answerAsClient(ctx, name, args, stdout, stderr)
 	}
 	return run(ctx, args, stdout, stderr)
 }

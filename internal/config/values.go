@@ -72,6 +72,10 @@ func lines(s string) []string {
 	return all
 }
 
+// ShellWords splits a line as a POSIX shell does: quotes and backslashes, no expansion, no comments. The
+// error is for a quote that is never closed, or a backslash at the end.
+func ShellWords(line string) ([]string, error) { return shellWords(line) }
+
 // shellWords splits a line as a POSIX shell does: quotes and backslashes, no expansion, no comments.
 func shellWords(s string) ([]string, error) {
 	var all []string
