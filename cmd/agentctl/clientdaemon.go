@@ -130,7 +130,8 @@ func (d daemonAnswers) jail(ctx context.Context, name string) (any, error) {
 			pickle.Tuple{"Currently failed", s.CurrentlyFailed}, pickle.Tuple{"Total failed", s.TotalFailed}, what,
 		}},
 		pickle.Tuple{"Actions", pickle.List{
-			pickle.Tuple{"Currently banned", s.CurrentlyBanned}, pickle.Tuple{"Total banned", s.TotalBanned},
+			pickle.Tuple{"Currently banned", s.CurrentlyBanned},
+			pickle.Tuple{"Total banned", s.TotalBanned},
 			pickle.Tuple{"Banned IP list", idsOf(s.Bans)},
 		}},
 	}, nil
