@@ -49,6 +49,11 @@ func TestEveryFilterOfDebiansCompilesInEveryMode(t *testing.T) {
 			}
 		}
 	}
+	for name, r := range all {
+		if n := len(slices.DeleteFunc(slices.Clone(r.Modes), func(m setup.ModeReport) bool { return !m.Default })); n != 1 {
+			t.Errorf("%s: %d of its modes are what it does if none is named", name, n)
+		}
+	}
 	if len(all) < 89 || len(regexes) < 240 {
 		t.Errorf("%d filters with %d regexes", len(all), len(regexes))
 	}

@@ -3,7 +3,6 @@ package config
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -23,6 +22,8 @@ type Filter struct {
 	// Modes are the values that its parameter mode has a meaning for, sorted; none if it has no such
 	// parameter.
 	Modes []string
+	// Mode is the value that the parameter has now; "" if there is none.
+	Mode string
 	// Problems are what is wrong with it; with an error among them, the filter cannot be used.
 	Problems []Problem
 }
@@ -51,6 +52,11 @@ func LoadFilter(o Options, spec Spec, backend string) (*Filter, error) {
 	switch {
 	case err == nil && set.broken == nil:
 		a.collectFilter()
+		for _, s := range slices.Concat(a.filter.settings, a.filter.params) {
+			if s.name == "mode" {
+				f.Mode = s.value
+			}
+		}
 		err = a.trusted()
 	default:
 		a.filter = nil
@@ -170,22 +176,24 @@ func Header(o Options, file string) string {
 	if err != nil {
 		return ""
 	}
-	name, stock := strings.CutPrefix(file, stockPrefix)
-	var text []byte
-	if stock {
+	from := []fileRef{{&l.files.user, cleanPath(file)}}
+	if name, stock := strings.CutPrefix(file, stockPrefix); stock {
+		from = nil
 		for _, t := range l.files.stock {
-			if text, err = fs.ReadFile(t.fsys, name); err == nil {
-				break
-			}
+			from = append(from, fileRef{t, name})
 		}
-	} else {
-		text, err = fs.ReadFile(l.opts.Files, cleanPath(file))
+	}
+	text := ""
+	for _, f := range from {
+		if text, err = readFile(f); err == nil {
+			break
+		}
 	}
 	if err != nil {
 		return ""
 	}
 	var lines []string
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		comment, is := strings.CutPrefix(strings.TrimSpace(line), "#")
 		if !is {
 			break

@@ -97,6 +97,9 @@ func TestFiltersAndTheirModes(t *testing.T) {
 		if f.Jail.Filter == "a" && fmt.Sprint(f.Modes) != "[fierce normal own]" {
 			t.Errorf("%s: %v", spec, f.Modes)
 		}
+		if want := map[string]string{"a": "normal", "a[mode=own]": "own"}[spec]; want != "" && f.Mode != want || f.Jail.Filter == "s" && f.Mode != "" {
+			t.Errorf("%s: the mode is %q", spec, f.Mode)
+		}
 		if f.Jail.Filter == "a" && Header(o, f.Files[0]) != "A service.\nand more" {
 			t.Errorf("%q", Header(o, f.Files[0]))
 		}

@@ -65,6 +65,11 @@ func (l *Loader) Filters(names ...string) ([]FilterReport, error) {
 	return all, nil
 }
 
+// Filter reads one filter, of the configuration or of the stock, or of a file; see config.LoadFilter.
+func (l *Loader) Filter(spec config.Spec, backend string) (*config.Filter, error) {
+	return config.LoadFilter(l.options(), spec, backend)
+}
+
 // broken reports whether there is a mode in which the filter cannot be used.
 func (r FilterReport) broken() bool {
 	return slices.ContainsFunc(r.Modes, func(m ModeReport) bool { return len(m.Regexes) == 0 })
@@ -98,7 +103,7 @@ func reportFilter(o config.Options, n config.FilterName, dates *date.Compiler) (
 			return r, err
 		}
 		m := reportMode(f, mode, dates)
-		m.Default = slices.Equal(f.Jail.FailRegex, plain.Jail.FailRegex) && f.Jail.PrefRegex == plain.Jail.PrefRegex
+		m.Default = mode == plain.Mode
 		r.Modes = append(r.Modes, m)
 	}
 	if !slices.ContainsFunc(r.Modes, func(m ModeReport) bool { return m.Default }) {
