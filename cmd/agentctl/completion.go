@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/setup"
 )
 
 // completionTime is how long a completion waits for the daemon's jails: somebody is at the keyboard.
@@ -96,7 +97,7 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		return nil
 	}
 	before, current := typed[:len(typed)-1], typed[len(typed)-1]
-	sub := &call{socket: c.socket, flags: map[string]bool{}, values: map[string]string{}, lists: map[string][]string{}}
+	sub := &call{socket: c.socket, config: c.config, named: c.named, flags: map[string]bool{}, values: map[string]string{}, lists: map[string][]string{}}
 	words, _, err := sub.split(before)
 	offer := func(word, brief string) {
 		if strings.HasPrefix(word, current) && word == safe(word) {
@@ -140,6 +141,14 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 	case cmd == nil || cmd.name == "help" && len(words) == 1:
 		for _, x := range commands() {
 			offer(x.name, x.brief)
+		}
+	case cmd.name == "filters":
+		names, err := setup.New(sub.config, sub.named).FilterNames()
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			offer(name, "filter")
 		}
 	case cmd.name == "completion" && len(words) == 1:
 		for _, shell := range []string{"bash", "zsh", "fish"} {

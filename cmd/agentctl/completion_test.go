@@ -40,6 +40,8 @@ func TestCompletionOffersWhatMayFollow(t *testing.T) {
 		{[]string{"-s", s, "ban", "sshd", ""}, ""},
 		{[]string{"banned", "--limit", ""}, ""},
 		{[]string{"banned", "--jail", "=", "s"}, ""},
+		{[]string{"filters", "-c", t.TempDir(), "nginx-http"}, "nginx-http-auth"},
+		{[]string{"dump", "--r"}, "--release"},
 		{[]string{"frobnicate", ""}, ""},
 		{[]string{"ping", ""}, ""},
 		{nil, ""},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/setup"
@@ -50,6 +51,9 @@ func concerns(command []any, jails []string) bool {
 		return false
 	}
 	name, ok := command[1].(string)
+	if command[0] == "config-error" {
+		return ok && slices.ContainsFunc(jails, func(jail string) bool { return strings.HasPrefix(name, "Jail '"+jail+"' ") })
+	}
 	return ok && slices.Contains([]string{"add", "set", "multi-set", "start"}, fmt.Sprint(command[0])) && slices.Contains(jails, name)
 }
 
@@ -57,11 +61,11 @@ func concerns(command []any, jails []string) bool {
 func (c *call) complain(cfg *config.Config, only []string) error {
 	failed := false
 	for _, p := range cfg.Problems {
-		if p.Severity != config.Error || len(only) > 0 && p.Jail != "" && !slices.Contains(only, p.Jail) {
+		if len(only) > 0 && p.Jail != "" && !slices.Contains(only, p.Jail) {
 			continue
 		}
-		failed = true
-		c.talk("%s", p.Error())
+		failed = failed || p.Severity == config.Error
+		c.talk("%v: %s", p.Severity, p.Error())
 	}
 	for _, name := range only {
 		if _, ok := cfg.Jail(name); !ok && !failed {

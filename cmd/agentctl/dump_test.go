@@ -52,6 +52,15 @@ func TestDumpOfAJail(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(out, `["add","nginx-http-auth","`) || strings.Contains(out, "sshd") || !strings.HasSuffix(out, "[\"start\",\"nginx-http-auth\"]\n") {
 		t.Errorf("exit %d, %.300s, %s", code, out, talk)
 	}
+	broken := debian(t, map[string]string{"jail.local": "[sshd]\nbackend = systemd\nmaxretry = many\n[nginx-http-auth]\nenabled = true\nusedns = maybe\n"})
+	code, out, talk = agentctl(t, "dump", "-c", broken)
+	if code != 1 || !strings.Contains(out, `["add","nginx-http-auth","`) || strings.Contains(out, `["add","sshd"`) ||
+		!strings.Contains(talk, "agentctl: error: "+broken+"/jail.local:3 [sshd] maxretry = many: ") || !strings.Contains(talk, "agentctl: warning: "+broken+"/jail.local:6 ") {
+		t.Errorf("exit %d, %.300s, %s", code, out, talk)
+	}
+	if code, out, talk = agentctl(t, "dump", "-c", broken, "--jail", "sshd"); code != 1 || !strings.Contains(out, "config-error") || strings.Contains(talk, "usedns") {
+		t.Errorf("exit %d, %.300s, %s", code, out, talk)
+	}
 	for _, args := range [][]string{{"--jail", "nope"}, {"--release", "0.9"}, {"-c", filepath.Join(dir, "none")}} {
 		if code, out, talk := agentctl(t, append([]string{"dump", "-c", dir}, args...)...); code == 0 || out != "" || strings.Count(talk, "\n") != 1 {
 			t.Errorf("%q: exit %d, %q, %q", args, code, out, talk)

@@ -58,13 +58,9 @@ func wrong(m setup.ModeReport) string {
 
 // unknownFilter names the filter that was most likely meant.
 func unknownFilter(c *call, name string) error {
-	all, err := setup.New(c.config, c.named).Filters()
+	names, err := setup.New(c.config, c.named).FilterNames()
 	if err != nil {
 		return err
-	}
-	var names []string
-	for _, r := range all {
-		names = append(names, r.Name)
 	}
 	return fmt.Errorf("there is no filter %q%s", name, suggestion(name, names))
 }

@@ -40,6 +40,19 @@ type RegexReport struct {
 	Literals bool `json:"literals"`
 }
 
+// FilterNames lists the filters that the configuration and the stock have.
+func (l *Loader) FilterNames() ([]string, error) {
+	known, err := config.FilterNames(l.options())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, n := range known {
+		names = append(names, n.Name)
+	}
+	return names, nil
+}
+
 // Filters tells about the filters that the configuration and the stock have, of all or of those named.
 func (l *Loader) Filters(names ...string) ([]FilterReport, error) {
 	o := l.options()
