@@ -45,14 +45,12 @@ var imports = map[string][]string{
 		"internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall",
 		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
 	},
-	"internal/regextest": {
-		"internal/config", "internal/filter", "internal/filter/date", "internal/filter/pyre", "internal/ident", "internal/setup",
-	},
+	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},
 	"internal/replay": {
 		"internal/config", "internal/agent", "internal/filter", "internal/filter/date", "internal/ident", "internal/jail", "internal/setup",
 	},
 	"cmd/agentd":   {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
-	"cmd/agentctl": {"internal/*", "filters", "jails", "golang.org/x/sys"},
+	"cmd/agentctl": {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
 	"demo":         {"internal/control", "golang.org/x/sys"},
 	// For tests only: nothing but test files may import it.
 	"internal/oracle": {},

@@ -64,6 +64,8 @@ func answer(ctx context.Context, name string, args []string, stdout, stderr io.W
 	switch name {
 	case "fail2ban-client", "fail2ban-server":
 		return answerAsClient(ctx, name, args, stdout, stderr)
+	case "fail2ban-regex":
+		return answerAsRegex(ctx, args, stdout, stderr)
 	}
 	return run(ctx, args, stdout, stderr)
 }

@@ -22,6 +22,12 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl filters", "agentctl filters sshd", "agentctl filters --json | jq -r '.[] | select(.stock) | .name'"},
 		},
 		{
+			name: "regex", usage: "regex [OPTIONS] LOG REGEX [IGNOREREGEX]", own: true, max: -1, run: regex,
+			brief:    "try a filter on a log, as fail2ban-regex does",
+			more:     "Its options and its output are those of fail2ban-regex: agentctl regex --help lists them.",
+			examples: []string{"agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'", "agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'"},
+		},
+		{
 			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
 			brief:    "a script that completes commands, options and jails",
 			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},

@@ -39,8 +39,28 @@ type Result struct {
 	// Time is the line's time as the matches have it, before it is capped to now; zero if unknown.
 	Time    time.Time
 	Notices []Notice
+	// Pref says how the prefregex went, where there is one.
+	Pref PrefState
+	// Prefix holds the named groups of the prefregex, by number; only with CheckAll.
+	Prefix []Capture
 	// IgnoredBy are the indices of the ignoreregexes that matched; more than one only with CheckAll.
 	IgnoredBy []int
+}
+
+// PrefState says how the prefregex went on a line.
+type PrefState uint8
+
+// The states of a prefregex. An ignoreregex that comes first may leave it untried.
+const (
+	PrefUntried PrefState = iota
+	PrefMissed
+	PrefMatched
+)
+
+// Capture is a named group of a match. OK is false if the group took no part.
+type Capture struct {
+	Name, Text string
+	OK         bool
 }
 
 // Value is what a group captured. Text is what an action is given for it. Parts is not nil where the

@@ -152,3 +152,13 @@ func tuple(parts []*string) Value {
 	v.Text = "(" + strings.Join(printed, ", ") + ")"
 	return v
 }
+
+// captures gives the named groups of a match, by number.
+func (r *rule) captures(s *pyre.Subject, m *pyre.Match) []Capture {
+	all := make([]Capture, len(r.groups))
+	for i, g := range r.groups {
+		text, ok := m.GroupText(s, g.index)
+		all[i] = Capture{g.name, text, ok}
+	}
+	return all
+}

@@ -91,6 +91,10 @@ func (s *Session) Examine(l Line, now time.Time, inOperation bool) Result {
 	return s.result
 }
 
+// Buffered gives the lines that wait for others to be matched with them, where maxlines is above 1, as they
+// stood in the log.
+func (s *Session) Buffered() []string { return wholes(s.buffer) }
+
 // TimeOf gives the time in a line, if there is one, without any memory of what came before.
 func (s *Session) TimeOf(line string, now time.Time) (time.Time, bool) {
 	s.found.Reset(line)
@@ -114,8 +118,13 @@ func (s *Session) search(p placed, now time.Time) {
 	}
 	var common fields
 	if s.f.pref != nil {
+		s.result.Pref = PrefMissed
 		if !s.find(s.f.pref, &s.text, &s.match) {
 			return
+		}
+		s.result.Pref = PrefMatched
+		if s.f.checkAll {
+			s.result.Prefix = s.f.pref.captures(&s.text, &s.match)
 		}
 		common = s.f.pref.fields(&s.text, &s.match)
 		if content := common["content"].Text; content != "" {

@@ -45,7 +45,7 @@ func FilterOptions(c *config.Jail) (filter.Options, error) {
 // jail, and what to do. None for no error.
 func FilterProblems(c *config.Jail, err error) []config.Problem {
 	var problems []config.Problem
-	for _, e := range optionErrors(err) {
+	for _, e := range OptionErrors(err) {
 		at := c.Origin(e.Key)
 		at.Value = e.Value
 		problems = append(problems, at.Problem(config.Error, c.Name, e.Err.Error(), filterHint(e)))
@@ -53,12 +53,12 @@ func FilterProblems(c *config.Jail, err error) []config.Problem {
 	return problems
 }
 
-// optionErrors takes the errors of a filter's options apart.
-func optionErrors(err error) []*filter.OptionError {
+// OptionErrors takes the error of filter.New apart; nil gives none.
+func OptionErrors(err error) []*filter.OptionError {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []*filter.OptionError
 		for _, e := range joined.Unwrap() {
-			all = append(all, optionErrors(e)...)
+			all = append(all, OptionErrors(e)...)
 		}
 		return all
 	}

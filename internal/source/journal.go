@@ -166,6 +166,28 @@ func (j *Journal) Run(ctx context.Context, deliver func(context.Context, Journal
 	}
 }
 
+// ReadAll gives each entry that the journal holds now, numbered from 1, and ends. The error is f's, ctx's, or
+// says why the journal cannot be read.
+func (j *Journal) ReadAll(ctx context.Context, f func(e Entry, number int) error) error {
+	n := 0
+	_, err := j.read(ctx, func(_ context.Context, b JournalBatch) error {
+		for _, e := range b.Entries {
+			n++
+			if err := f(e, n); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if e, ok := errors.AsType[deliverError](err); ok {
+		return e.err
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
 // deliverError is an error of the caller's function, which ends Run.
 type deliverError struct{ err error }
 

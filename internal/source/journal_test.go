@@ -187,6 +187,26 @@ func TestJournalMatchesChooseEntries(t *testing.T) {
 	}
 }
 
+func TestReadAllEndsWithTheJournal(t *testing.T) {
+	w := newJournalWriter(t)
+	w.write("a.journal", messages(0, 5)...)
+	var got []source.Entry
+	j := source.NewJournal(source.JournalOptions{Directory: w.Dir})
+	err := j.ReadAll(t.Context(), func(e source.Entry, n int) error {
+		if got = append(got, e); n != len(got) {
+			t.Errorf("entry %d has number %d", len(got), n)
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(texts(got), messages(0, 5)) {
+		t.Errorf("%q, %v", texts(got), err)
+	}
+	full := errors.New("full")
+	if err := source.NewJournal(source.JournalOptions{Directory: w.Dir}).ReadAll(t.Context(), func(source.Entry, int) error { return full }); !errors.Is(err, full) {
+		t.Error(err)
+	}
+}
+
 // TestJournalTextIsBounded: a message of a megabyte, of several lines, and one that is no text.
 func TestJournalTextIsBounded(t *testing.T) {
 	w := newJournalWriter(t)

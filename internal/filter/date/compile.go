@@ -84,6 +84,12 @@ func Compile(o Options, now time.Time) (*Templates, error) {
 	add := func(tmpl *template, ignoreKnown bool) error {
 		if known[tmpl.name] {
 			if ignoreKnown {
+				// fail2ban has one template for both, which counts for as much as the default one.
+				for _, old := range t.list {
+					if old.name == tmpl.name {
+						old.weight = max(old.weight, tmpl.weight)
+					}
+				}
 				return nil
 			}
 			return fmt.Errorf("the date pattern %s is there twice", tmpl.name)
@@ -187,8 +193,12 @@ func (b builder) around(pattern string, tags [][]int) ([]*template, error) {
 		inner := unbound(d)
 		if !strings.Contains(d, "%") {
 			// The templates without directives have no pattern to put in; fail2ban puts their name,
-			// which no log holds.
-			inner = regexp.QuoteMeta(d)
+			// which no log holds, unless the name is all that there is.
+			t, err := b.named(d)
+			if err != nil {
+				return nil, err
+			}
+			inner = regexp.QuoteMeta(t.name)
 		}
 		var filled strings.Builder
 		from := 0
@@ -196,7 +206,11 @@ func (b builder) around(pattern string, tags [][]int) ([]*template, error) {
 			filled.WriteString(pattern[from:tag[0]] + inner)
 			from = tag[1]
 		}
-		t, err := b.fromPattern(filled.String() + pattern[from:])
+		filled.WriteString(pattern[from:])
+		t, err := b.named(strings.ToUpper(filled.String()))
+		if t == nil && err == nil {
+			t, err = b.fromPattern(filled.String())
+		}
 		if err != nil {
 			return nil, err
 		}
