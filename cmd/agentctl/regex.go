@@ -158,7 +158,7 @@ func (r *regexRun) run(ctx context.Context) error {
 		fmt.Fprint(r.stdout, "\nRunning tests\n=============\n\n")
 	}
 	r.settings = regextest.Settings{
-		Now: o.now, CheckTime: !o.now.IsZero() && !o.noFindTime, AllYears: true,
+		Now: o.now, CheckTime: !o.now.IsZero() && !o.noFindTime, AllYears: true, Years: r.clock(),
 		FirstOnly: o.noCheckAll || o.out != "", Pending: o.out == "" && !o.json, Journal: o.stamped, Resolve: r.resolve,
 	}
 	if o.now.IsZero() {
@@ -299,7 +299,7 @@ func (r *regexRun) useJail(j *config.Jail) error {
 func (r *regexRun) patternName() string {
 	o := r.settings.Filter
 	o.FailRegex, o.PrefRegex, o.IgnoreRegex = []string{"<HOST>"}, "", nil
-	t, err := regextest.New(regextest.Settings{Filter: o, Now: r.settings.Now, AllYears: r.settings.AllYears})
+	t, err := regextest.New(regextest.Settings{Filter: o, Now: r.settings.Now, AllYears: true})
 	if err != nil {
 		return ""
 	}

@@ -21,8 +21,9 @@ type Settings struct {
 	Now time.Time
 	// CheckTime drops lines older than findtime, as the server does when it starts.
 	CheckTime bool
-	// AllYears takes dates of any year, where the server knows only those around now.
+	// AllYears takes dates of any year up to that of Years, where the server knows only those around now.
 	AllYears bool
+	Years    time.Time // zero: Now
 	// FirstOnly ends a line at the first regex that matches, as the server does.
 	FirstOnly bool
 	// Pending reports hits whose offender is not known yet.
@@ -74,7 +75,10 @@ func New(s Settings) (*Tester, error) {
 	if o.Dates == nil {
 		o.Dates = &date.Compiler{}
 	}
-	f, err := filter.New(o, s.Now)
+	if s.Years.IsZero() {
+		s.Years = s.Now
+	}
+	f, err := filter.New(o, s.Years)
 	if err != nil {
 		return nil, err
 	}
