@@ -247,11 +247,15 @@ func (r *regexRun) jail(l *setup.Loader, spec config.Spec) (*config.Jail, error)
 	if err != nil {
 		return nil, err
 	}
-	j, ok := c.Jail(spec.Name)
-	if !ok {
-		return nil, nil //nolint:nilnil // there is none, and nothing is wrong
+	if j, ok := c.Jail(spec.Name); ok {
+		return j, nil
 	}
-	return j, nil
+	for i := range c.Unsound { // what is wrong may not be its filter
+		if c.Unsound[i].Name == spec.Name {
+			return &c.Unsound[i], nil
+		}
+	}
+	return nil, nil //nolint:nilnil // there is none, and nothing is wrong
 }
 
 func (r *regexRun) useFilter(word string, spec config.Spec, f *config.Filter) error {

@@ -200,8 +200,22 @@ func TestRegexOptions(t *testing.T) {
 		{"-o", "<ip> <F-USER> <F-NONE>| <fid> <family> <time> <failures>", line, regex},
 		{"-o", "<ip>: <msg>", "-r", "-c", dir, sshd, "sshd"},
 		{"-o", "host", "-r", "-c", dir, dropbear, "dropbear"},
+		{"-t", "--full-traceback", line, "nothing <HOST>"},
 		{"-e", "latin1", "-r", "-c", dir, dropbear, "dropbear"},
 	})
+}
+
+// TestRegexTakesAJail with all that it says of its filter, where no filter has the name.
+func TestRegexTakesAJail(t *testing.T) {
+	dir := t.TempDir()
+	text := "[mine]\nfilter =\nfailregex = ^ mine: <ADDR>$\ndatepattern = ^%%Y\n"
+	if err := os.WriteFile(filepath.Join(dir, "jail.local"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := agentctl(t, "regex", "-c", dir, "2026 mine: 192.0.2.1", "mine")
+	if code != 0 || !strings.Contains(out, "Use             jail : mine\n") || !strings.Contains(out, "Use      datepattern : ^%Y : ^Year\n") || !strings.Contains(out, "1 matched") {
+		t.Errorf("exit %d, %s", code, out)
+	}
 }
 
 // TestRegexErrors: what cannot be used, in fail2ban-regex's words where a script may look for them.
