@@ -2,6 +2,8 @@ package config
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -62,9 +64,23 @@ func (l *loader) global() {
 	} {
 		r.text(o.key, o.target, o.send)
 	}
+	r.logLevel()
 	r.maxMatches()
 	r.purgeAge()
 	r.stackSize()
+}
+
+// logLevels are the names that fail2ban takes; it takes numbers, too.
+var logLevels = []string{"CRITICAL", "FATAL", "ERROR", "MSG", "WARNING", "WARN", "NOTICE", "INFO", "DEBUG", "TRACEDEBUG", "HEAVYDEBUG"}
+
+// logLevel warns of a level that fail2ban would refuse to start with.
+func (r *globalReader) logLevel() {
+	at, set := r.config.Global.origins["loglevel"]
+	if _, err := parseInt(r.config.Global.LogLevel); !set || err == nil || slices.Contains(logLevels, strings.ToUpper(r.config.Global.LogLevel)) {
+		return
+	}
+	at.Value = r.config.Global.LogLevel
+	r.report(at.Problem(Warning, "", "there is no such level", "use CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG"))
 }
 
 // globalReader reads the options one by one and sends what the server wants to hear.

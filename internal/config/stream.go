@@ -37,7 +37,7 @@ func (a *assembly) sendOption(jail string, c command) {
 			a.emit(append([]any{"set", jail, "addjournalmatch"}, anyList(match)...)...)
 		}
 	case "ignoreip":
-		a.emit(append([]any{"set", jail, "addignoreip"}, anyList(words(c.value))...)...)
+		a.emit(append([]any{"set", jail, "addignoreip"}, anyList(sentWords(c.value))...)...)
 	default:
 		a.emit("set", jail, c.name, typed(c.kind, c.value))
 	}

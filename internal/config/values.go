@@ -61,6 +61,18 @@ func words(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || isSpace(r) })
 }
 
+// sentWords splits as fail2ban does before it sends: at blanks, commas and line ends alone. What else is
+// white space separates nothing there, and is only taken off the ends.
+func sentWords(s string) []string {
+	var all []string
+	for _, w := range strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' }) {
+		if w = strings.TrimFunc(w, isSpace); w != "" {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
 // lines splits a value into its lines and leaves out the empty ones.
 func lines(s string) []string {
 	var all []string

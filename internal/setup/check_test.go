@@ -45,6 +45,7 @@ func wrong() map[string]string {
 		"fail2ban.local": `[Definition]
 dbpurgeage = a while
 dbmaxmatches = many
+loglevel = CHATTY
 `,
 		"filter.d/regexes.conf": `[Definition]
 failregex = ^ login of <HOST$
@@ -171,6 +172,7 @@ error [folder] DIR/jail.local:49 [folder] logpath = DIR/logs: DIR/logs is a fold
 error [nolog] DIR/jail.local:56 [nolog] logpath = : the jail has no log to read
 error [journal] DIR/jail.local:60 [journal] backend = systemd[journalflags=x, colour=red]: journalflags "x" is no number
 error [journal] DIR/jail.local:61 [journal] journalmatch = ssh.service: "ssh.service" is no match for the journal
+warning DIR/fail2ban.local:4 [Definition] loglevel = CHATTY: there is no such level
 warning [values] DIR/jail.local:24 [values] maxmatches = -1: less than 0; it counts as 0
 warning [values] DIR/jail.local:31 [values] usedns = maybe: unknown value; it counts as no
 warning [action-none] DIR/jail.local:45 [action-none] action = : the jail has no action

@@ -53,10 +53,7 @@ func fits(text string, indent, after int) bool {
 // too wide behind the last blank that fits.
 func pieces(s string, indent, after int) []string {
 	var out []string
-	lines := strings.SplitAfter(s, "\n")
-	if lines[len(lines)-1] == "" {
-		lines = lines[:len(lines)-1]
-	}
+	lines := splitLines(s)
 	for i, line := range lines {
 		last := i == len(lines)-1
 		room := 0 // columns that must stay free
@@ -90,12 +87,39 @@ func pieces(s string, indent, after int) []string {
 	return out
 }
 
+// splitLines cuts a text behind each of Python's line ends.
+func splitLines(s string) []string {
+	var lines []string
+	start := 0
+	for i, r := range s {
+		switch r {
+		case '\r':
+			if strings.HasPrefix(s[i+1:], "\n") {
+				continue
+			}
+		case '\n', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
+		default:
+			continue
+		}
+		end := i + utf8.RuneLen(r)
+		lines = append(lines, s[start:end])
+		start = end
+	}
+	if start < len(s) {
+		lines = append(lines, s[start:])
+	}
+	return lines
+}
+
+// isSpace is \s of Python's patterns.
+func isSpace(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }
+
 // splitWords cuts a text behind each run of blanks.
 func splitWords(s string) []string {
 	var words []string
 	start, blank := 0, false
 	for i, r := range s {
-		if space := unicode.IsSpace(r); blank && !space {
+		if space := isSpace(r); blank && !space {
 			words = append(words, s[start:i])
 			start, blank = i, false
 		} else {
