@@ -42,7 +42,8 @@ type regexRun struct {
 	fail     []string // as written
 	ignore   []string
 	keep     regextest.Keep
-	matches  [][]string // of the journal
+	matches  [][]string   // of the journal
+	from     *config.Jail // that the filter comes from; nil for a regex itself
 }
 
 // errRegex marks an error that has been told.
@@ -280,6 +281,7 @@ func (r *regexRun) useFilter(word string, spec config.Spec, f *config.Filter) er
 }
 
 func (r *regexRun) useJail(j *config.Jail) error {
+	r.from = j
 	f := &r.settings.Filter
 	f.PrefRegex, r.fail, r.ignore = j.PrefRegex, j.FailRegex, j.IgnoreRegex
 	if f.LogTimezone == "" {
@@ -315,6 +317,11 @@ func (r *regexRun) patternName() string {
 
 // compileError tells why a filter cannot be tried.
 func (r *regexRun) compileError(err error) error {
+	if r.from != nil {
+		for _, p := range setup.FilterProblems(r.from, err) {
+			defer fmt.Fprintln(r.stderr, safe(p.Error()))
+		}
+	}
 	for _, p := range setup.OptionErrors(err) {
 		switch {
 		case errors.Is(p.Err, filter.ErrNoID):

@@ -66,6 +66,9 @@ func (r *regexRun) input(ctx context.Context) (each eachLine, done func(), err e
 		}
 		return r.lines(ctx, regextest.NewLines(in, e), size), done, nil
 	}
+	if strings.HasPrefix(log, "/") && !strings.ContainsAny(log, " \t\n") {
+		fmt.Fprintf(r.stderr, "there is no file %s: it is taken for a line itself\n", safe(log))
+	}
 	lines := []string{log}
 	if r.settings.Filter.MaxLines <= 1 && !strings.Contains(log, "\n") {
 		r.head("Use      single line : %s", shortened(log))

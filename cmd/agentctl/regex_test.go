@@ -254,6 +254,18 @@ func TestRegexErrors(t *testing.T) {
 	}
 }
 
+// TestAFilterThatDoesNotCompileIsNamedByFileAndLine, which fail2ban-regex does not do.
+func TestAFilterThatDoesNotCompileIsNamedByFileAndLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "my.conf")
+	if err := os.WriteFile(file, []byte("[Definition]\nfailregex = ^fine <HOST>$\n            ^broken ( <HOST>$\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, out, talk := agentctl(t, "regex", "x", file)
+	if code != 1 || !strings.Contains(out, "ERROR: Unable to compile regular expression '^broken ( <HOST>$'") || !strings.Contains(talk, "my.conf:") || !strings.Contains(talk, "[Definition] failregex") {
+		t.Errorf("exit %d, %s, %s", code, out, talk)
+	}
+}
+
 // firstOf is the first line with a beginning.
 func firstOf(text, beginning string) string {
 	for line := range strings.Lines(text) {
