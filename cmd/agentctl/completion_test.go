@@ -104,7 +104,7 @@ func TestCompletionInBash(t *testing.T) {
 	path, env := shell(t, "bash")
 	s := serve(t, "hostile")
 	for typed, want := range map[string]string{
-		"agentctl re":                    "reload",
+		"agentctl rel":                   "reload",
 		"agentctl -s " + s + " status ":  `\$\(touch\ owned\) web`,
 		"agentctl -s " + s + " status w": "web",
 		"agentctl ban --ti":              "--time",
@@ -127,7 +127,7 @@ func TestCompletionInFish(t *testing.T) {
 	path, env := shell(t, "fish")
 	s := serve(t, "healthy")
 	for typed, want := range map[string]string{
-		"agentctl re":                     "reload\tread the configuration again, losing no ban and no line",
+		"agentctl rel":                    "reload\tread the configuration again, losing no ban and no line",
 		"agentctl -s " + s + " status ":   "sshd\tjail\nweb\tjail",
 		"agentctl -s " + s + " ban sshd ": "",
 	} {
@@ -144,7 +144,7 @@ func TestCompletionInZsh(t *testing.T) {
 		compdef() { : }
 		_describe() { print -rl -- ${(P)${@[-1]}} }
 		source <(agentctl completion zsh)
-		words=(agentctl re) CURRENT=2
+		words=(agentctl rel) CURRENT=2
 		_agentctl`)
 	if want := "reload:read the configuration again, losing no ban and no line"; got != want {
 		t.Errorf("%q, want %q", got, want)
