@@ -236,7 +236,7 @@ Options:
 Exit status: 0 also if nothing matches; 1 (as fail2ban-regex: 255) if the filter or the log cannot be used;
 2 (255) for wrong usage.
 
-Examples:
+Example:
   agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'
   agentctl regex 'Nov 22 11:59:59 host app: failure from 192.0.2.1' '^ \S+ app: failure from <HOST>$'
   agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'
