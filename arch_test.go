@@ -42,16 +42,14 @@ var imports = map[string][]string{
 	},
 	// What is made of a configuration, for the daemon and for the tools that judge without it.
 	"internal/setup": {
-		"internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall",
+		"internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/replay",
 		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
 	},
 	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},
-	"internal/replay": {
-		"internal/config", "internal/agent", "internal/filter", "internal/filter/date", "internal/ident", "internal/jail", "internal/setup",
-	},
-	"cmd/agentd":   {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
-	"cmd/agentctl": {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
-	"demo":         {"internal/control", "golang.org/x/sys"},
+	"internal/replay":    {"internal/filter", "internal/filter/date", "internal/ident", "internal/jail"},
+	"cmd/agentd":         {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
+	"cmd/agentctl":       {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
+	"demo":               {"internal/control", "golang.org/x/sys"},
 	// For tests only: nothing but test files may import it.
 	"internal/oracle": {},
 }

@@ -43,6 +43,7 @@ type call struct {
 	values map[string]string
 	lists  map[string][]string // the values of options that may come several times
 	json   bool
+	stdin  io.Reader
 	stdout *bufio.Writer // remembers the first error, which run reports
 	stderr io.Writer
 	now    func() time.Time // times are told as seen from now, in its zone
@@ -79,7 +80,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func runAt(ctx context.Context, args []string, stdout, stderr io.Writer, now func() time.Time) int {
 	c := &call{
 		socket: defaultSocket, config: config.DefaultDir, lists: map[string][]string{}, flags: map[string]bool{}, values: map[string]string{},
-		stdout: bufio.NewWriter(stdout), stderr: stderr, now: now,
+		stdin: os.Stdin, stdout: bufio.NewWriter(stdout), stderr: stderr, now: now,
 	}
 	cmd, err := c.parse(args)
 	if err == nil && cmd != nil {

@@ -28,6 +28,15 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'", "agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'"},
 		},
 		{
+			name: "replay", usage: "replay [-c DIR] [--jail JAIL]… LOG…", options: []string{"jail", "diff", "limit", "now", "dns"}, min: 1, max: -1, run: replayCommand,
+			brief: "who would have been banned by these logs",
+			more: "Runs logs through the filters and the counting of a configuration in the logs' own time; nothing is\n" +
+				"enforced and nothing kept. Each log goes to the enabled jails that watch it (auth.log.1 and auth.log.2.gz\n" +
+				"count as auth.log), or to the jails that are named. With --diff, tells whom another configuration would\n" +
+				"ban or spare, and exits with 1 if there is a difference. ignorecommand is not run.",
+			examples: []string{"agentctl replay /var/log/auth.log.1 /var/log/auth.log", "agentctl replay --jail sshd --diff /etc/fail2ban.new /var/log/auth.log"},
+		},
+		{
 			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
 			brief:    "a script that completes commands, options and jails",
 			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},

@@ -31,7 +31,7 @@ func TestTranscripts(t *testing.T) {
 				t.Fatal(err)
 			}
 			stage(t, state)
-			got := replay(t, string(text))
+			got := playBack(t, string(text))
 			if got == string(text) {
 				return
 			}
@@ -70,7 +70,7 @@ func stage(t *testing.T, state string) {
 }
 
 // replay runs the commands of a transcript and gives it as it is now.
-func replay(t *testing.T, text string) string {
+func playBack(t *testing.T, text string) string {
 	t.Helper()
 	var b strings.Builder
 	inAnswer := false
