@@ -35,7 +35,9 @@ var imports = map[string][]string{
 	},
 	"internal/control":            {"golang.org/x/sys"},
 	"internal/control/f2b/pickle": {},
-	"internal/control/f2b":        {"internal/control/f2b/pickle"},
+	// fail2ban's commands, on the daemon's own control service.
+	"internal/control/f2b/executor": {"internal/config", "internal/control", "internal/control/f2b", "internal/control/f2b/pickle", "internal/source"},
+	"internal/control/f2b":          {"internal/control/f2b/pickle"},
 	"internal/agent": {
 		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",

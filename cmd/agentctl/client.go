@@ -16,6 +16,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/control/f2b"
+	"github.com/palisade-agent/palisade/internal/control/f2b/executor"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
 	"github.com/palisade-agent/palisade/internal/setup"
 )
@@ -24,7 +25,7 @@ import (
 const clientFailed = 255
 
 // clientVersion is the release whose client this answers as.
-const clientVersion = "1.1.0"
+const clientVersion = executor.Version
 
 // fail2banClient answers as fail2ban-client: its options, its texts, its exit status. The server that it
 // asks may be ours or fail2ban's own, since both speak the same on their socket.
@@ -325,8 +326,8 @@ func (c *fail2banClient) command(ctx context.Context, words []string) int {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	value, err := f2b.Ask(ctx, path, request)
-	if d := (daemonAnswers{control.NewClient(c.agentd)}); c.socket == "" && nobody(err) && d.there(ctx) {
-		value, err = d.Handle(ctx, request)
+	if d := control.NewClient(c.agentd); c.socket == "" && nobody(err) && d.Ping(ctx) == nil {
+		value, err = executor.Handler{Service: d}.Handle(ctx, request)
 	}
 	if e, ok := errors.AsType[*f2b.ExceptionError](err); ok {
 		c.say("ERROR", "NOK: %s", f2b.Repr(pickle.Tuple(e.Args)))

@@ -28,7 +28,7 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'", "agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'"},
 		},
 		{
-			name: "replay", usage: "replay [-c DIR] [--jail JAIL]… LOG…", options: []string{"jail", "diff", "limit", "now", "dns"}, min: 1, max: -1, run: replayCommand,
+			name: "replay", usage: "replay [-c DIR] [--jail JAIL]… [--diff DIR] [--now TIME] [--dns] [--limit N] LOG…", options: []string{"jail", "diff", "limit", "now", "dns"}, min: 1, max: -1, run: replayCommand,
 			brief: "who would have been banned by these logs",
 			more: "Runs logs through the filters and the counting of a configuration in the logs' own time; nothing is\n" +
 				"enforced and nothing kept. Each log goes to the enabled jails that watch it (auth.log.1 and auth.log.2.gz\n" +

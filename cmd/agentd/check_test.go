@@ -184,7 +184,7 @@ func TestStockServesWhatTheTreeLacks(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
-	for _, args := range [][]string{{"--nonsense"}, {"extra"}, {"--firewall", "pf"}, {"--log-level", "LOUD"}, {"-c", "/nonexistent/folder"}, {"-c", "check_test.go"}, {"--fail2ban-socket", "/run/x"}} {
+	for _, args := range [][]string{{"--nonsense"}, {"extra"}, {"--firewall", "pf"}, {"--log-level", "LOUD"}, {"-c", "/nonexistent/folder"}, {"-c", "check_test.go"}} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), args, &stdout, &stderr); code != 2 || strings.Count(stderr.String(), "\n") != 1 {
 			t.Errorf("%v: exit %d, %q", args, code, stderr.String())

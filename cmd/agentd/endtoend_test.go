@@ -193,7 +193,7 @@ func TestEndToEndARealSSHDIsGuarded(t *testing.T) {
 	listen(t, net.JoinHostPort(server6, "8080"))
 
 	socket := filepath.Join(dir, "agentd.sock")
-	start(t, binary(t, "agentd"), "-s", socket, "--db", filepath.Join(dir, "agentd.db"))
+	start(t, binary(t, "agentd"), "-s", socket, "--fail2ban-socket", "none", "--db", filepath.Join(dir, "agentd.db"))
 	waitFor(t, 15*time.Second, "agentd answers", func() bool {
 		return exec.Command(binary(t, "agentctl"), "-s", socket, "ping").Run() == nil
 	})

@@ -35,8 +35,9 @@ Runs in the foreground; agentctl shows and steers it.
 Options:
   -c, --config DIR         configuration (default /etc/fail2ban; where there is none, the built-in one)
   -s, --socket PATH        control socket (default /run/agentd/agentd.sock)
-      --fail2ban-socket none
-                           fail2ban's own socket is not served by this version
+      --fail2ban-socket PATH
+                           answer fail2ban-client there; none to leave it (default: what fail2ban.conf
+                           says, /var/run/fail2ban/fail2ban.sock)
       --db PATH            database (default /var/lib/agentd/agentd.db)
       --firewall KIND      auto, nft, or memory to try things without privilege (default auto)
       --log-target TARGET  stderr or a file (default stderr)
@@ -64,7 +65,7 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	for _, name := range []string{"s", "socket"} {
 		set.StringVar(&f.socket, name, "/run/agentd/agentd.sock", "")
 	}
-	set.StringVar(&f.f2bSocket, "fail2ban-socket", "none", "")
+	set.StringVar(&f.f2bSocket, "fail2ban-socket", "", "")
 	set.StringVar(&f.db, "db", "/var/lib/agentd/agentd.db", "")
 	set.StringVar(&f.firewall, "firewall", "auto", "")
 	set.StringVar(&f.logTarget, "log-target", "stderr", "")
@@ -81,8 +82,6 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 		return f, fmt.Errorf("%w (see agentd --help)", err)
 	case set.NArg() > 0:
 		return f, fmt.Errorf("unexpected argument %q (see agentd --help)", set.Arg(0))
-	case f.f2bSocket != "none":
-		return f, errors.New("--fail2ban-socket: serving fail2ban's own socket is not part of this version; use none")
 	}
 	switch f.firewall {
 	case "auto", "nft", "memory":

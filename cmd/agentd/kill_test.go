@@ -211,7 +211,7 @@ type victim struct {
 func (d *victim) start() elements {
 	d.t.Helper()
 	d.cmd = exec.Command(binary(d.t, "agentd"), "-c", filepath.Join(d.dir, "etc"), "-s", d.socket,
-		"--db", filepath.Join(d.dir, "db"), "--log-level", "WARNING")
+		"--fail2ban-socket", "none", "--db", filepath.Join(d.dir, "db"), "--log-level", "WARNING")
 	d.cmd.Stderr = &d.log
 	var out lockedBuffer
 	d.cmd.Stdout = &out

@@ -20,6 +20,8 @@ import (
 
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/control/f2b"
+	"github.com/palisade-agent/palisade/internal/control/f2b/executor"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 	"github.com/palisade-agent/palisade/internal/jail"
@@ -129,12 +131,43 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	return runAll(ctx, a, server, ready, log, stdout)
+	servers := []runner{{"the control socket", server.Run}}
+	if fail2ban := listenFail2ban(ctx, f, loader, a, log); fail2ban != nil {
+		servers = append(servers, runner{"fail2ban's socket", fail2ban.Run})
+	}
+	return runAll(ctx, a, servers, ready, log, stdout)
+}
+
+// listenFail2ban answers fail2ban's own client, if nobody does. That it cannot is no reason not to ban.
+func listenFail2ban(ctx context.Context, f flags, l *setup.Loader, a *agent.Agent, log *slog.Logger) *f2b.Server {
+	path := f.f2bSocket
+	switch path {
+	case "none":
+		return nil
+	case "":
+		path = l.Fail2banSocket()
+	}
+	listener, err := control.ListenUnix(ctx, path)
+	if errors.Is(err, control.ErrInUse) {
+		log.Error("fail2ban runs beside this daemon, and both ban: stop it (systemctl disable --now fail2ban)", "socket", path)
+		return nil
+	}
+	if err != nil {
+		log.Warn("fail2ban-client is not answered", "err", err)
+		return nil
+	}
+	return f2b.NewServer(listener, f2b.ServerOptions{Handler: executor.Handler{Service: a.Service()}, Log: log})
+}
+
+// runner is something that runs until its context ends.
+type runner struct {
+	name string
+	run  func(context.Context) error
 }
 
 // runAll runs the agent and the control server, and turns signals into what they ask for: TERM and INT
 // end the daemon, a second one at once; HUP reloads.
-func runAll(ctx context.Context, a *agent.Agent, server *control.Server, ready <-chan struct{}, log *slog.Logger, stdout io.Writer) error {
+func runAll(ctx context.Context, a *agent.Agent, servers []runner, ready <-chan struct{}, log *slog.Logger, stdout io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	signals := make(chan os.Signal, 4)
@@ -144,7 +177,7 @@ func runAll(ctx context.Context, a *agent.Agent, server *control.Server, ready <
 	serverCtx, endServer := context.WithCancel(ctx)
 	defer endServer()
 	serverEnded := make(chan error, 1)
-	go func() { serverEnded <- server.Run(serverCtx) }()
+	go func() { serverEnded <- runServers(serverCtx, servers) }()
 	agentEnded := make(chan error, 1)
 	go func() { agentEnded <- a.Run(ctx) }()
 
@@ -170,7 +203,7 @@ func runAll(ctx context.Context, a *agent.Agent, server *control.Server, ready <
 		case err := <-serverEnded:
 			if !ending && ctx.Err() == nil {
 				cancel()
-				return errors.Join(fmt.Errorf("the control socket has ended: %w", err), <-agentEnded)
+				return errors.Join(fmt.Errorf("a socket has ended: %w", err), <-agentEnded)
 			}
 			serverEnded = nil
 		case err := <-agentEnded:
@@ -182,6 +215,28 @@ func runAll(ctx context.Context, a *agent.Agent, server *control.Server, ready <
 			return err
 		}
 	}
+}
+
+// runServers runs servers until ctx ends, or one of them does, which ends them all.
+func runServers(ctx context.Context, servers []runner) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, len(servers))
+	for _, s := range servers {
+		go func() {
+			err := s.run(ctx)
+			if err != nil {
+				err = fmt.Errorf("%s: %w", s.name, err)
+			}
+			ended <- err
+		}()
+	}
+	var all error
+	for range servers {
+		all = errors.Join(all, <-ended)
+		cancel()
+	}
+	return all
 }
 
 func reload(ctx context.Context, a *agent.Agent, log *slog.Logger) {

@@ -162,6 +162,9 @@ func (l *Loader) lost(jails []agent.Jail, problems []config.Problem) []config.Pr
 	return lost
 }
 
+// Fail2banSocket is where fail2ban.conf puts the socket of fail2ban's server, as of the last load.
+func (l *Loader) Fail2banSocket() string { return l.global.Socket }
+
 // BookConfig is what fail2ban.conf says of the memory of bans, as of the last load.
 func (l *Loader) BookConfig() jail.Config {
 	return jail.Config{PurgeAge: l.global.DBPurgeAge, MaxDBMatches: l.global.DBMaxMatches, Random: random}

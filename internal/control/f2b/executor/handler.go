@@ -1,4 +1,7 @@
-package main
+// Package executor executes fail2ban's commands on a daemon of ours: the words that fail2ban-client sends,
+// with the values that fail2ban's server answers with. It asks the daemon's control service, in the same
+// process or over its socket.
+package executor
 
 import (
 	"cmp"
@@ -16,22 +19,24 @@ import (
 	"github.com/palisade-agent/palisade/internal/source"
 )
 
-// daemonAnswers answers fail2ban's commands from agentd's own control socket, with the values that fail2ban's
-// server would answer with. It serves where nobody listens on fail2ban's socket.
-type daemonAnswers struct{ client *control.Client }
+// Version is the release of fail2ban whose commands these are.
+const Version = "1.1.0"
 
-var _ f2b.Handler = daemonAnswers{}
+// Handler executes commands. The zero Handler has no daemon and must not be used.
+type Handler struct {
+	// Service is the daemon.
+	Service control.Service
+}
 
-// there reports whether agentd listens.
-func (d daemonAnswers) there(ctx context.Context) bool { return d.client.Ping(ctx) == nil }
+var _ f2b.Handler = Handler{}
 
 // Handle executes a command.
-func (d daemonAnswers) Handle(ctx context.Context, command []any) (any, error) {
+func (h Handler) Handle(ctx context.Context, command []any) (any, error) {
 	words := make([]string, len(command))
 	for i, w := range command {
 		words[i] = f2b.Str(w)
 	}
-	value, err := d.answer(ctx, words, command)
+	value, err := h.answer(ctx, words, command)
 	if errors.Is(err, control.ErrNoJail) && len(words) > 1 {
 		jail := words[1]
 		return nil, &f2b.ExceptionError{Module: "fail2ban.exceptions", Class: "UnknownJailException", Args: []any{jail}}
@@ -52,45 +57,45 @@ func refused(format string, args ...any) error {
 	return &f2b.ExceptionError{Module: "builtins", Class: "Exception", Args: []any{fmt.Sprintf(format, args...)}}
 }
 
-func (d daemonAnswers) answer(ctx context.Context, words []string, command []any) (any, error) {
+func (h Handler) answer(ctx context.Context, words []string, command []any) (any, error) {
 	switch words[0] {
 	case "ping":
 		return "pong", nil
 	case "version":
-		return clientVersion, nil
+		return Version, nil
 	case "server-status":
 		return "Server ready", nil
 	case "echo":
 		return pickle.List(command[1:]), nil
 	case "status":
 		if len(words) > 1 {
-			return d.jail(ctx, words[1])
+			return h.jail(ctx, words[1])
 		}
-		return d.status(ctx)
+		return h.status(ctx)
 	case "banned":
-		return d.banned(ctx, words[1:])
+		return h.banned(ctx, words[1:])
 	case "unban":
 		if len(words) < 2 {
 			return nil, fewWords()
 		}
-		return d.unban(ctx, "", words[1:])
+		return h.unban(ctx, "", words[1:])
 	case "reload":
-		return d.reload(ctx, command)
+		return h.reload(ctx, command)
 	case "stop":
 		if len(words) == 1 {
-			return nil, d.client.Stop(ctx, false)
+			return nil, h.Service.Stop(ctx, false)
 		}
 	case "get", "set":
 		if len(words) < 3 {
 			return nil, fewWords()
 		}
-		return d.jailCommand(ctx, words)
+		return h.jailCommand(ctx, words)
 	}
 	return nil, refused("%s is not part of this version of Palisade (see agentctl --help)", strings.Join(words[:min(2, len(words))], " "))
 }
 
-func (d daemonAnswers) status(ctx context.Context) (any, error) {
-	s, err := d.client.Status(ctx)
+func (h Handler) status(ctx context.Context) (any, error) {
+	s, err := h.Service.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +113,8 @@ func jailNames(s control.Status) []string {
 	return names
 }
 
-func (d daemonAnswers) jail(ctx context.Context, name string) (any, error) {
-	s, err := d.client.Jail(ctx, name)
+func (h Handler) jail(ctx context.Context, name string) (any, error) {
+	s, err := h.Service.Jail(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -149,11 +154,11 @@ func idsOf(bans []control.Ban) pickle.List {
 }
 
 // banned lists who is banned by jail; of single IDs, by which jails.
-func (d daemonAnswers) banned(ctx context.Context, ids []string) (any, error) {
+func (h Handler) banned(ctx context.Context, ids []string) (any, error) {
 	if len(ids) > 0 {
 		all := pickle.List{}
 		for _, id := range ids {
-			b, err := d.client.Banned(ctx, id, 0)
+			b, err := h.Service.Banned(ctx, id, 0)
 			if err != nil {
 				return nil, err
 			}
@@ -165,11 +170,11 @@ func (d daemonAnswers) banned(ctx context.Context, ids []string) (any, error) {
 		}
 		return all, nil
 	}
-	s, err := d.client.Status(ctx)
+	s, err := h.Service.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
-	b, err := d.client.Banned(ctx, "", 0)
+	b, err := h.Service.Banned(ctx, "", 0)
 	if err != nil {
 		return nil, err
 	}
@@ -185,12 +190,12 @@ func (d daemonAnswers) banned(ctx context.Context, ids []string) (any, error) {
 }
 
 // unban lifts bans, of one jail or (empty) of all, and counts them.
-func (d daemonAnswers) unban(ctx context.Context, jail string, ids []string) (any, error) {
+func (h Handler) unban(ctx context.Context, jail string, ids []string) (any, error) {
 	r := control.UnbanRequest{Jail: jail, IDs: ids}
 	if ids[0] == "--all" {
 		r.All, r.IDs = true, nil
 	}
-	v, err := d.client.Unban(ctx, r)
+	v, err := h.Service.Unban(ctx, r)
 	return done(v), err
 }
 
@@ -205,7 +210,7 @@ func done(v control.ChangeResult) (n int) {
 }
 
 // reload has agentd read its configuration; what the command carries of it is not used.
-func (d daemonAnswers) reload(ctx context.Context, command []any) (any, error) {
+func (h Handler) reload(ctx context.Context, command []any) (any, error) {
 	jail, unban := "", false
 	for i, v := range command[1:] {
 		options, isList := v.(pickle.List)
@@ -217,11 +222,11 @@ func (d daemonAnswers) reload(ctx context.Context, command []any) (any, error) {
 		}
 	}
 	if unban {
-		if _, err := d.client.Unban(ctx, control.UnbanRequest{Jail: jail, All: true}); err != nil {
+		if _, err := h.Service.Unban(ctx, control.UnbanRequest{Jail: jail, All: true}); err != nil {
 			return nil, err
 		}
 	}
-	r, err := d.client.Reload(ctx)
+	r, err := h.Service.Reload(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +242,7 @@ func (d daemonAnswers) reload(ctx context.Context, command []any) (any, error) {
 }
 
 // jailCommand gets or sets something of a jail.
-func (d daemonAnswers) jailCommand(ctx context.Context, words []string) (any, error) {
+func (h Handler) jailCommand(ctx context.Context, words []string) (any, error) {
 	jail, rest := words[1], words[3:]
 	switch words[0] + " " + words[2] {
 	case "set banip":
@@ -245,7 +250,7 @@ func (d daemonAnswers) jailCommand(ctx context.Context, words []string) (any, er
 			return 0, nil
 		}
 		// fail2ban bans by hand whom the jail ignores, too: who asks knows best.
-		v, err := d.client.Ban(ctx, control.BanRequest{Jail: jail, IDs: rest, Force: true})
+		v, err := h.Service.Ban(ctx, control.BanRequest{Jail: jail, IDs: rest, Force: true})
 		return done(v), err
 	case "set unbanip":
 		report := len(rest) > 0 && rest[0] == "--report-absent"
@@ -255,7 +260,7 @@ func (d daemonAnswers) jailCommand(ctx context.Context, words []string) (any, er
 		if len(rest) == 0 {
 			return 0, nil
 		}
-		v, err := d.client.Unban(ctx, control.UnbanRequest{Jail: jail, IDs: rest})
+		v, err := h.Service.Unban(ctx, control.UnbanRequest{Jail: jail, IDs: rest})
 		var absent pickle.List
 		for _, c := range v.Changes {
 			if !c.Done {
@@ -270,7 +275,7 @@ func (d daemonAnswers) jailCommand(ctx context.Context, words []string) (any, er
 	if words[0] == "set" {
 		return nil, refused("set %s %s is not part of this version of Palisade: write it into jail.local and reload", jail, words[2])
 	}
-	s, err := d.client.Jail(ctx, jail)
+	s, err := h.Service.Jail(ctx, jail)
 	if err != nil {
 		return nil, err
 	}
