@@ -243,3 +243,12 @@ func TestTheTestOfAConfigurationTellsEverything(t *testing.T) {
 		}
 	}
 }
+
+// TestClientTellsHowToStart: the service manager starts and restarts the server, not a client.
+func TestClientTellsHowToStart(t *testing.T) {
+	for _, command := range []string{"start", "restart"} {
+		if code, out, talk := asClient(t, "-c", t.TempDir(), command); code != 255 || out != "" || !strings.Contains(talk, "service manager: systemctl "+command+" agentd") {
+			t.Errorf("%s: exit %d, %q, %s", command, code, out, talk)
+		}
+	}
+}
