@@ -122,6 +122,7 @@ func (f fake) Jail(_ context.Context, name string) (control.JailStatus, error) {
 	switch {
 	case f.state == "degraded":
 		s.BanTime, s.GaveUp = -1, 1
+		s.Slow = []control.SlowRegex{{Option: "failregex", Number: 2, Count: 1, Regex: "^(a+)+ <HOST>$"}}
 		s.Files[0].Offset = 2048
 		s.Files = append(s.Files, control.File{Path: "/var/log/secure", State: "denied", Error: "permission denied"})
 		s.Actions = append(s.Actions, control.Action{Name: "mail", Note: "not run by this version"})

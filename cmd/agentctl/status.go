@@ -147,6 +147,9 @@ func showJail(w io.Writer, s control.JailStatus, now time.Time) {
 	f.add("Banned", fmt.Sprintf("%d now, %s since the start", s.CurrentlyBanned, plural(s.TotalBanned, "ban", "bans")))
 	f.add("Lines", lines)
 	f.write(w)
+	for _, x := range s.Slow {
+		fmt.Fprintf(w, "  given up %s: %s %d: %s\n", plural(x.Count, "time", "times"), safe(x.Option), x.Number, safe(x.Regex))
+	}
 
 	if len(s.Files) > 0 {
 		fmt.Fprintln(w)

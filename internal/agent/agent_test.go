@@ -289,6 +289,25 @@ func TestBansByHand(t *testing.T) {
 	}
 }
 
+// TestARegexThatNeedsTooLongIsShown by its number and text, and the jail beside it goes on.
+func TestARegexThatNeedsTooLongIsShown(t *testing.T) {
+	r := newRig(t)
+	endless := `^ app: ((?:a+)+)+\1! <HOST>$`
+	r.start(r.jailOf("slow", func(j *Jail) {
+		j.Filter, j.FilterID = r.filterOf(`^ app: failure from <HOST>$`, endless)
+	}), r.jailOf("app"))
+	r.write("app: " + strings.Repeat("a", 4000) + " !")
+	r.write(failures("192.0.2.1", 2)...)
+	r.until("both jails ban", func() bool { return r.wall.size() == 2 })
+	s := r.jailStatus("slow")
+	if s.GaveUp != 1 || len(s.Slow) != 1 || s.Slow[0].Option != "failregex" || s.Slow[0].Number != 2 || s.Slow[0].Count != 1 || !strings.Contains(s.Slow[0].Regex, "((?:a+)+)+") {
+		t.Errorf("%d given up, %+v", s.GaveUp, s.Slow)
+	}
+	if s := r.jailStatus("app"); s.GaveUp != 0 || len(s.Slow) != 0 {
+		t.Errorf("the other jail: %+v", s.Slow)
+	}
+}
+
 func TestGarbageStopsNothing(t *testing.T) {
 	r := newRig(t)
 	r.start(r.jailOf("app"))

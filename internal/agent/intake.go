@@ -1,9 +1,12 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -11,6 +14,7 @@ import (
 
 	"golang.org/x/text/encoding"
 
+	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
@@ -53,6 +57,59 @@ type watch struct {
 // jailCounts is what the intakes of a jail count for status.
 type jailCounts struct {
 	lines, matched, ignored, gaveUp atomic.Int64
+	slow                            slowCounts
+}
+
+// slowRegex is one regex of a filter.
+type slowRegex struct {
+	role  filter.Role
+	index int
+}
+
+// slowCounts counts, by regex, the searches that were given up.
+type slowCounts struct {
+	mu sync.Mutex // guards by
+	by map[slowRegex]int64
+}
+
+func (c *slowCounts) add(r slowRegex) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = map[slowRegex]int64{}
+	}
+	c.by[r]++
+}
+
+// list tells which regexes of a filter gave up how often, the worst first.
+func (c *slowCounts) list(f *filter.Filter) []control.SlowRegex {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []control.SlowRegex
+	for r, n := range c.by {
+		all = append(all, control.SlowRegex{Option: r.role.String(), Number: r.index + 1, Count: n, Regex: textOf(f, r)})
+	}
+	slices.SortFunc(all, func(a, b control.SlowRegex) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Option, b.Option), cmp.Compare(a.Number, b.Number))
+	})
+	return all
+}
+
+// textOf is a regex as it is searched; empty if a reload has taken it away.
+func textOf(f *filter.Filter, r slowRegex) string {
+	var list []string
+	switch r.role {
+	case filter.RolePref:
+		return f.PrefRegex()
+	case filter.RoleIgnore:
+		list = f.IgnoreRegex()
+	default:
+		list = f.FailRegex()
+	}
+	if r.index >= len(list) {
+		return ""
+	}
+	return list[r.index]
 }
 
 // deliver handles one block of lines. It waits where the engine is busy or a name must be resolved;
@@ -156,6 +213,7 @@ func (in *intake) process(ctx context.Context, w *watch, line filter.Line, now t
 	for _, n := range r.Notices {
 		if n.Kind == filter.NoticeGaveUp {
 			w.counts.gaveUp.Add(1)
+			w.counts.slow.add(slowRegex{n.Role, n.Regex})
 		}
 		in.daily.notice(in.log, w.jail.Name(), in.path, n)
 	}

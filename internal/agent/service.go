@@ -100,6 +100,7 @@ func (s service) Jail(ctx context.Context, name string) (control.JailStatus, err
 	}
 	if c := s.a.source.countsOf(name); c != nil {
 		st.Lines, st.Matched, st.Ignored, st.GaveUp = c.lines.Load(), c.matched.Load(), c.ignored.Load(), c.gaveUp.Load()
+		st.Slow = c.slow.list(j.Filter)
 	}
 	err = s.a.engine.do(ctx, func() {
 		status := s.a.engine.book.Status(name)

@@ -89,17 +89,27 @@ type JailSummary struct {
 // JailStatus is a jail in full.
 type JailStatus struct {
 	JailSummary
-	MaxRetry int      `json:"maxretry"`
-	FindTime int64    `json:"findtime"` // seconds
-	BanTime  int64    `json:"bantime"`  // seconds; negative: permanent
-	Files    []File   `json:"files"`
-	Lines    int64    `json:"lines"`   // looked at since the start, in all files
-	Matched  int64    `json:"matched"` // of these
-	Ignored  int64    `json:"ignored"` // of these, by ignoreregex or as no failure in themselves
-	GaveUp   int64    `json:"gave_up"` // regexes stopped at their limit
-	Actions  []Action `json:"actions"`
-	Bans     []Ban    `json:"bans"`
-	Tallies  []Tally  `json:"tallies,omitempty"` // those who failed and are not banned, newest first; at most 1000
+	MaxRetry int         `json:"maxretry"`
+	FindTime int64       `json:"findtime"` // seconds
+	BanTime  int64       `json:"bantime"`  // seconds; negative: permanent
+	Files    []File      `json:"files"`
+	Lines    int64       `json:"lines"`          // looked at since the start, in all files
+	Matched  int64       `json:"matched"`        // of these
+	Ignored  int64       `json:"ignored"`        // of these, by ignoreregex or as no failure in themselves
+	GaveUp   int64       `json:"gave_up"`        // searches stopped at the limit of a regex
+	Slow     []SlowRegex `json:"slow,omitempty"` // the regexes that were, the worst first
+	Actions  []Action    `json:"actions"`
+	Bans     []Ban       `json:"bans"`
+	Tallies  []Tally     `json:"tallies,omitempty"` // those who failed and are not banned, newest first; at most 1000
+}
+
+// SlowRegex is a regex of which searches were stopped at their limit: no line may take longer. Such a search
+// bans nobody.
+type SlowRegex struct {
+	Option string `json:"option"` // failregex, prefregex or ignoreregex
+	Number int    `json:"number"` // its number there, from 1
+	Count  int64  `json:"count"`
+	Regex  string `json:"regex"`
 }
 
 // File is a log file that a jail watches.
