@@ -6,10 +6,14 @@ import "github.com/dlclark/regexp2/v2"
 // the next search with it, and meant to be used again. The zero Match is ready; it must not be
 // copied after its first use, and belongs to one goroutine.
 type Match struct {
+	// Steps is what the last search took, where our own engine ran it.
+	Steps int
+
 	spans   []int // start and end of each group, -1 if it took no part
 	groups  int   // 0 after a search without a match
 	subject *Subject
 	found   bool
+	machine machine
 	take    func(regexp2.MatchView) bool // m.record, made once
 }
 

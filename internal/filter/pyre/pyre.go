@@ -9,27 +9,40 @@ import (
 	"github.com/dlclark/regexp2/v2"
 )
 
-// Tier names the engine that runs a regex.
+// Tier names the engine that runs a regex, and what bounds its time.
 type Tier uint8
 
 // The tiers, cheapest last.
 const (
 	// TierBacktrack is regexp2: any pattern, bounded by a time limit only.
 	TierBacktrack Tier = iota
-	// TierLinear is for engines whose time grows with the text alone; none is built yet.
-	TierLinear
+	// TierBounded is our own engine, which counts its steps and gives up at a number of them: for patterns
+	// with references to groups, and with loops whose turns can be empty.
+	TierBounded
+	// TierMemoised is our own engine, which remembers where it failed: its time grows with the text and
+	// the pattern alone, whatever the text is, but for what stands within looks and atomic groups.
+	TierMemoised
 )
 
 func (t Tier) String() string {
-	if t == TierLinear {
-		return "linear"
+	switch t {
+	case TierBounded:
+		return "bounded"
+	case TierMemoised:
+		return "memoised"
+	default:
+		return "backtracking"
 	}
-	return "backtrack"
 }
 
 // Limits bound one search.
 type Limits struct {
-	// Time ends a search; 0 is DefaultTime. It is spent in two halves, the second of which begins
+	// Reference takes regexp2 for all patterns; tests compare the engines.
+	Reference bool
+	// Steps ends a search of our own engine; 0 is DefaultSteps. What it finds does not depend on the
+	// machine's speed.
+	Steps int
+	// Time ends a search of regexp2; 0 is DefaultTime. It is spent in two halves, the second of which begins
 	// anew, so that a machine that stood still for a moment does not make a quick search fail. The
 	// clock behind it ticks every 2 ms: a search may take some ticks more, and the more the less
 	// processors there are for it.
@@ -59,6 +72,8 @@ type Regexp struct {
 	literals [][]string
 	screens  [][]string // those of literals that every search looks for first
 	root     *node
+	prog     *program        // nil: regexp2 runs it
+	steps    int             // its limit
 	ascii    *regexp2.Regexp // for texts of ASCII alone
 	wide     *regexp2.Regexp // for all texts; the same as ascii where nothing differs
 	tooSlow  error
@@ -91,6 +106,16 @@ func CompileLimits(pattern string, flags Flags, limits Limits) (*Regexp, error) 
 		tooDeep: fmt.Errorf("%w: more than %d steps to go back to", ErrGaveUp, limits.Stack),
 	}
 	r.screens = screens(r.literals)
+	if limits.Steps <= 0 {
+		limits.Steps = DefaultSteps
+	}
+	if !limits.Reference {
+		r.steps = limits.Steps
+		if r.prog = newProgram(root, len(names)); r.prog != nil {
+			r.tooSlow = fmt.Errorf("%w after %d steps: pattern of %d bytes", ErrGaveUp, limits.Steps, len(pattern))
+			return r, nil
+		}
+	}
 	wide, ascii := emit(root, false), emit(root, true)
 	if r.wide, err = build(wide, limits); err != nil {
 		return nil, &SyntaxError{Pattern: pattern, Offset: -1, Msg: "pattern cannot be run: " + err.Error()}
@@ -129,6 +154,9 @@ func (r *Regexp) SearchAt(s *Subject, from int, m *Match) (bool, error) {
 		return false, nil
 	}
 	s.prepare()
+	if r.prog != nil {
+		return r.execute(s, from, m)
+	}
 	re := r.wide
 	if s.ascii {
 		re = r.ascii
@@ -144,6 +172,32 @@ func (r *Regexp) SearchAt(s *Subject, from int, m *Match) (bool, error) {
 		}
 	}
 	return false, r.tooSlow
+}
+
+// execute runs our own engine.
+func (r *Regexp) execute(s *Subject, from int, m *Match) (bool, error) {
+	found, over := m.machine.search(r.prog, s.runes, s.runeOf(from), r.steps)
+	m.Steps = m.machine.steps
+	switch {
+	case over:
+		return false, r.tooSlow
+	case !found:
+		return false, nil
+	}
+	m.found, m.groups = true, len(r.names)
+	for i, at := range m.machine.slots {
+		if at >= 0 {
+			m.spans[i] = s.byteOf(int(at))
+		} else {
+			m.spans[i] = -1
+		}
+	}
+	for i := 0; i < len(m.spans); i += 2 {
+		if m.spans[i+1] < 0 {
+			m.spans[i] = -1 // begun, and never ended
+		}
+	}
+	return true, nil
 }
 
 // String gives the pattern as it was compiled.
@@ -169,4 +223,12 @@ func (r *Regexp) Index(name string) int {
 func (r *Regexp) Literals() [][]string { return r.literals }
 
 // Tier says which engine runs the regex.
-func (r *Regexp) Tier() Tier { return TierBacktrack }
+func (r *Regexp) Tier() Tier {
+	switch {
+	case r.prog == nil:
+		return TierBacktrack
+	case r.prog.memos == 0 && r.prog.branches:
+		return TierBounded
+	}
+	return TierMemoised
+}

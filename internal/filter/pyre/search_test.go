@@ -343,8 +343,58 @@ func TestTextThatIsNotUTF8DoesNoHarm(t *testing.T) {
 	}
 }
 
+// TestHostileLinesAreDecided: where a backtracker needs longer than the universe lasts, ours remembers where
+// it failed.
+func TestHostileLinesAreDecided(t *testing.T) {
+	for pattern, text := range map[string]string{
+		`^(?:a|a|aa)*$`:                   strings.Repeat("a", 8000) + "b",
+		`^(a+)+$`:                         strings.Repeat("a", 8000) + "b",
+		`^(?:(?:a+)+)+!`:                  strings.Repeat("a", 8000),
+		`^(?:\s*\S+)*\s*x$`:               strings.Repeat("ab ", 2600) + "!",
+		`(?:\w+\.)+\w+@example`:           strings.Repeat("a.", 4000),
+		`^(.*)(.*)(.*)x$`:                 strings.Repeat("a", 8000),
+		`^(?P<a>b)?(?:a|a|aa)*(?(a)c|d)$`: strings.Repeat("a", 8000) + "b",
+	} {
+		re, err := Compile(pattern, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var m Match
+		if ok, err := re.Search(NewSubject(text), &m); ok || err != nil {
+			t.Errorf("%s: %v, %v after %d steps", pattern, ok, err, m.Steps)
+		}
+		if re.Tier() != TierMemoised {
+			t.Errorf("%s is run %v", pattern, re.Tier())
+		}
+	}
+}
+
+// TestStepsAreBounded where remembering would not be sound: the same number of steps on every machine.
+func TestStepsAreBounded(t *testing.T) {
+	re, err := CompileLimits(`^((?:a|a|aa)*)\1!`, 0, Limits{Steps: 100_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Match
+	for range 2 {
+		ok, err := re.Search(NewSubject(strings.Repeat("a", 8000)), &m)
+		if ok || !errors.Is(err, ErrGaveUp) || m.Steps < 100_000 || m.Steps > 110_000 {
+			t.Fatalf("%v, %v after %d steps", ok, err, m.Steps)
+		}
+		if start, end := m.Group(0); start != -1 || end != -1 {
+			t.Errorf("a search that gave up left a match: %d %d", start, end)
+		}
+		if ok, err := re.Search(NewSubject("aa!"), &m); !ok || err != nil {
+			t.Errorf("after a search that gave up: %v, %v", ok, err)
+		}
+	}
+	if re.Tier() != TierBounded {
+		t.Errorf("it is run %v", re.Tier())
+	}
+}
+
 func TestHostileLineGivesUpInTime(t *testing.T) {
-	re, err := Compile(`^(?:a|a|aa)*$`, 0)
+	re, err := CompileLimits(`^(?:a|a|aa)*$`, 0, Limits{Reference: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +420,7 @@ func TestHostileLineGivesUpInTime(t *testing.T) {
 func TestDeepSearchGivesUpOnItsStack(t *testing.T) {
 	const pattern = `^(?:(\w)[.:]?|x.)*$`
 	text := strings.Repeat("a.b:", 4096)
-	small, err := CompileLimits(pattern, 0, Limits{Stack: 1000, Time: time.Minute})
+	small, err := CompileLimits(pattern, 0, Limits{Reference: true, Stack: 1000, Time: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +429,7 @@ func TestDeepSearchGivesUpOnItsStack(t *testing.T) {
 		t.Errorf("with a stack of 1000: %v, %v", ok, err)
 	}
 	// The longest line there is, 16 KiB, is well within the default.
-	full, err := CompileLimits(pattern, 0, Limits{Time: time.Minute})
+	full, err := CompileLimits(pattern, 0, Limits{Reference: true, Time: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
