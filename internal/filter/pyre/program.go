@@ -57,7 +57,6 @@ const (
 type runeSet struct {
 	low  [utf8.RuneSelf]bool
 	wide *charset // for the others; nil if none is in it
-	all  bool     // all others are in it
 }
 
 func newRuneSet(c *charset) *runeSet {
@@ -77,8 +76,7 @@ func (s *runeSet) has(r rune) bool {
 
 // has reports whether a character is in the set.
 func (c *charset) has(r rune) bool {
-	in := false
-	i, found := slices.BinarySearchFunc(c.ranges, r, func(x runeRange, r rune) int {
+	_, in := slices.BinarySearchFunc(c.ranges, r, func(x runeRange, r rune) int {
 		switch {
 		case x.hi < r:
 			return -1
@@ -87,8 +85,6 @@ func (c *charset) has(r rune) bool {
 		}
 		return 0
 	})
-	_ = i
-	in = found
 	for _, k := range c.categories {
 		if in {
 			break
