@@ -66,12 +66,30 @@ func (m *machine) search(p *program, runes []rune, from, most int) (found, over 
 	}
 	found = m.scan(from)
 	if !m.over || m.most == most {
+		m.shrink()
 		return found, m.over
 	}
 	m.over, m.most, m.remember = false, most, true
 	m.clearMemo()
 	found = m.scan(from)
+	m.shrink()
 	return found, m.over
+}
+
+// What a machine keeps for its next search: few lines need more, and there are many machines.
+const (
+	keptMemo = 8 << 10 // words: 64 KiB
+	keptBack = 8 << 10 // frames: 128 KiB
+)
+
+// shrink gives back what a hostile line has made of a machine.
+func (m *machine) shrink() {
+	if cap(m.memo) > keptMemo {
+		m.memo = nil
+	}
+	if cap(m.back) > keptBack {
+		m.back = nil
+	}
 }
 
 // fits reports whether there is memory for where the program failed.

@@ -369,6 +369,21 @@ func TestHostileLinesAreDecided(t *testing.T) {
 	}
 }
 
+// TestAHostileLineLeavesNoMemoryBehind: there is a machine for each jail, and more.
+func TestAHostileLineLeavesNoMemoryBehind(t *testing.T) {
+	re, err := Compile(`^(?:a|a|aa)*$`, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m Match
+	if _, err := re.Search(NewSubject(strings.Repeat("a", 16000)+"b"), &m); err != nil {
+		t.Fatal(err)
+	}
+	if m.Steps < plainSteps || cap(m.machine.memo) > keptMemo || cap(m.machine.back) > keptBack {
+		t.Errorf("after %d steps it keeps %d words and %d frames", m.Steps, cap(m.machine.memo), cap(m.machine.back))
+	}
+}
+
 // TestStepsAreBounded where remembering would not be sound: the same number of steps on every machine.
 func TestStepsAreBounded(t *testing.T) {
 	re, err := CompileLimits(`^((?:a|a|aa)*)\1!`, 0, Limits{Steps: 100_000})
