@@ -15,6 +15,8 @@ const (
 type placed struct {
 	line textLine
 	time time.Time // zero: unknown
+	// hasZone: the date in the line says where on earth, and is no count of seconds.
+	hasZone bool
 	// noDate: the time was not found in the line, although one was expected there.
 	noDate bool
 }
@@ -38,7 +40,8 @@ func (s *Session) place(l Line, now time.Time, inOperation bool) placed {
 			optional = true
 		case r.Err == nil:
 			s.remember(r.Time, p.line.stamp)
-			p.time = r.Time
+			s.lastZone = r.HasZone && !r.Epoch
+			p.time, p.hasZone = r.Time, s.lastZone
 			return p
 		default:
 			s.notice(Notice{Kind: NoticeBadDate, Text: l.Text, Date: p.line.stamp})
@@ -49,7 +52,7 @@ func (s *Session) place(l Line, now time.Time, inOperation bool) placed {
 	switch {
 	case s.lastDate.After(now.Add(-dateMemory)):
 		p.line = textLine{stamp: s.lastStamp, post: l.Text}
-		p.time = s.lastDate
+		p.time, p.hasZone = s.lastDate, s.lastZone
 	case optional, s.f.checkTime && inOperation:
 		p.time = now
 	}

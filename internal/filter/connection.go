@@ -21,11 +21,12 @@ const (
 // over the earlier.
 type record struct {
 	fields  fields
-	users   []string // all users seen, no one twice
-	lines   []string // the failure's lines
-	held    []string // lines that were no failure, kept for one that may follow
-	pending bool     // a failure happened, whose ID is not known yet
-	ip      ident.ID // the address, where the ID is something else
+	names   []string   // with Options.Detail: all groups by name, see Match.Groups
+	users   []string   // all users seen, no one twice
+	lines   []textLine // the failure's lines
+	held    []textLine // lines that were no failure, kept for one that may follow
+	pending bool       // a failure happened, whose ID is not known yet
+	ip      ident.ID   // the address, where the ID is something else
 }
 
 func (r *record) addUser(v Value) {
@@ -33,6 +34,33 @@ func (r *record) addUser(v Value) {
 		return
 	}
 	r.users = append(r.users, v.Text)
+	if r.names != nil && !slices.Contains(r.names, "users") {
+		r.names = append(r.names, "users")
+	}
+}
+
+// unset forgets a group.
+func (r *record) unset(name string) {
+	delete(r.fields, name)
+	r.names = without(r.names, name)
+}
+
+// addNames adds the names of groups that took part in a later hit.
+func (r *record) addNames(names []string, hit fields) {
+	for _, name := range names {
+		if _, set := hit[name]; set && !slices.Contains(r.names, name) {
+			r.names = append(r.names, name)
+		}
+	}
+}
+
+// without gives names without one of them; the list may be shared and stays as it is.
+func without(names []string, name string) []string {
+	i := slices.Index(names, name)
+	if i < 0 {
+		return names
+	}
+	return slices.Concat(names[:i], names[i+1:])
 }
 
 // captures are the values as a match hands them out.
@@ -45,7 +73,7 @@ func (r *record) captures() map[string]Value {
 }
 
 // appendLines adds to a copy, as earlier matches hold the old list, and keeps the newest.
-func appendLines(old, more []string) []string {
+func appendLines(old, more []textLine) []textLine {
 	all := slices.Concat(old, more)
 	return all[max(0, len(all)-maxRemembered):]
 }
@@ -114,7 +142,9 @@ func (c *connections) remove(id string) {
 // must not be able to guess at another.
 //
 // The record returned stays the connection's: what is set in it is remembered.
-func (c *connections) merge(id string, hit fields, lines []string, now time.Time) (r *record, nofail bool) {
+//
+// The names are those of the hit's groups, if anybody wants to know them.
+func (c *connections) merge(id string, hit fields, names []string, lines []textLine, now time.Time) (r *record, nofail bool) {
 	gained := hit.set("mlfgained")
 	if gained && !hit.set("nofail") {
 		hit["nofail"] = hit["mlfgained"]
@@ -122,12 +152,13 @@ func (c *connections) merge(id string, hit fields, lines []string, now time.Time
 	nofail = hit.set("nofail")
 	forget := hit.set("mlfforget")
 	delete(hit, "mlfforget")
+	names = without(names, "mlfforget")
 
 	if r = c.get(id, now); r != nil {
 		r.addUser(hit["user"])
 		wasNofail := r.fields.set("nofail") || r.fields.set("mlfgained")
-		delete(r.fields, "nofail")
-		delete(r.fields, "mlfgained")
+		r.unset("nofail")
+		r.unset("mlfgained")
 		if gained {
 			r.pending = false
 		}
@@ -135,19 +166,20 @@ func (c *connections) merge(id string, hit fields, lines []string, now time.Time
 			r.lines = nil // they have been reported
 		}
 		maps.Copy(r.fields, hit)
+		r.addNames(names, hit)
 		if forget {
 			c.remove(id)
 		}
 	} else {
-		r = &record{fields: hit}
+		r = &record{fields: hit, names: names}
 		if !forget {
 			r.addUser(hit["user"])
 			c.put(id, r, now)
 		}
 	}
 	if r.pending || len(r.users) > 1 {
-		delete(r.fields, "nofail")
-		delete(r.fields, "mlfgained")
+		r.unset("nofail")
+		r.unset("mlfgained")
 		nofail = false
 	}
 	r.pending = false

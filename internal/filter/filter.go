@@ -2,6 +2,7 @@ package filter
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/filter/date"
@@ -24,6 +25,7 @@ type Filter struct {
 	checkAll      bool
 	reportPending bool
 	checkTime     bool
+	detail        bool
 
 	dates *date.Templates
 	needs needs  // what a line must hold to matter
@@ -35,7 +37,7 @@ type Filter struct {
 func New(o Options, now time.Time) (*Filter, error) {
 	f := &Filter{
 		maxLines: max(o.MaxLines, 1), dns: o.UseDNS, findTime: o.FindTime,
-		checkAll: o.CheckAll, reportPending: o.ReportPending, checkTime: !o.NoTimeCheck,
+		checkAll: o.CheckAll, reportPending: o.ReportPending, checkTime: !o.NoTimeCheck, detail: o.Detail,
 		ignoreFirst: len(o.IgnoreRegex) > 0 && len(o.IgnoreRegex) < len(o.FailRegex)-2,
 	}
 	if f.findTime == 0 {
@@ -167,17 +169,19 @@ func (f *Filter) Regexes() []Regex {
 	return all
 }
 
-// Groups names the groups of the failregex at an index, behind those of the prefregex, in the order in
-// which they stand.
-func (f *Filter) Groups(index int) []string {
+// groups names the groups of a failregex behind those of the prefregex, no one twice, without the one
+// that only cuts the line.
+func (f *Filter) groups(r *rule) []string {
 	var names []string
-	if f.pref != nil {
-		for _, g := range f.pref.groups {
-			names = append(names, g.name)
+	for _, r := range []*rule{f.pref, r} {
+		if r == nil {
+			continue
 		}
-	}
-	for _, g := range f.fail[index].groups {
-		names = append(names, g.name)
+		for _, g := range r.groups {
+			if !slices.Contains(names, g.name) && (g.name != "content" || r != f.pref) {
+				names = append(names, g.name)
+			}
+		}
 	}
 	return names
 }

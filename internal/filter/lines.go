@@ -41,6 +41,15 @@ func wholes(lines []textLine) []string {
 	return w
 }
 
+// stamps are the places of the dates in what wholes gives.
+func stamps(lines []textLine) []Span {
+	spans := make([]Span, len(lines))
+	for i, l := range lines {
+		spans[i] = Span{len(l.pre), len(l.pre) + len(l.stamp)}
+	}
+	return spans
+}
+
 // split divides lines into those that a match covers and the rest, to which belong the lines that
 // <SKIPLINES> stepped over. The match was found in s, which starts with the text of the lines, or
 // is the content that a prefregex took from them; then line numbers are those of the content.

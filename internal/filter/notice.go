@@ -37,7 +37,10 @@ type Result struct {
 	Verdict Verdict
 	Matches []Match
 	// Time is the line's time as the matches have it, before it is capped to now; zero if unknown.
-	Time    time.Time
+	Time time.Time
+	// HasZone says that the line's date names its zone, or has one by logtimezone; a count of seconds
+	// does not.
+	HasZone bool
 	Notices []Notice
 	// Pref says how the prefregex went, where there is one.
 	Pref PrefState
@@ -98,7 +101,15 @@ type Match struct {
 	// NoFail and Pending are set only by CheckAll and ReportPending: a hit that is no failure by
 	// itself, and one whose ID is not known yet.
 	NoFail, Pending bool
+	// Groups and Stamps are set only by Detail: the names of the groups as they stand in prefregex and
+	// failregex, also of those that took no part; where lines were joined, those of the first of them,
+	// then what the others added. And where the date stands in each of Lines.
+	Groups []string
+	Stamps []Span
 }
+
+// Span is a part of a text, in bytes.
+type Span struct{ Start, End int }
 
 // NoticeKind says what a notice is about.
 type NoticeKind uint8

@@ -77,6 +77,8 @@ type Options struct {
 	CheckAll bool
 	// ReportPending also reports a failure whose ID is not known yet, with the zero ID.
 	ReportPending bool
+	// Detail says more of each match: Match.Groups and Match.Stamps.
+	Detail bool
 	// NoTimeCheck takes times as they are, however old or far in the future.
 	NoTimeCheck bool
 	// AllYears also takes dates of the last century for dates.

@@ -3,6 +3,7 @@ package filter
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +34,7 @@ type Session struct {
 
 	lastDate  time.Time // of the last line that had one, zero before
 	lastStamp string    // its text
+	lastZone  bool      // that names its zone
 	skipped   skipped   // lines that were not looked at since
 	buffer    []textLine
 	open      connections
@@ -79,7 +81,7 @@ func (s *Session) Examine(l Line, now time.Time, inOperation bool) Result {
 		Matches: s.result.Matches[:0], Notices: s.result.Notices[:0], IgnoredBy: s.result.IgnoredBy[:0],
 	}
 	p := s.place(l, now, inOperation)
-	s.result.Time = p.time
+	s.result.Time, s.result.HasZone = p.time, p.hasZone
 	if s.f.checkTime && !p.time.IsZero() && !s.checkTime(&p, l.Text, now, inOperation) {
 		s.result.Verdict = TooOld
 		return s.result
@@ -172,7 +174,7 @@ func (s *Session) hit(r *rule, lines []textLine, common fields, p placed, now ti
 		hit = fields{}
 	}
 	maps.Copy(hit, found)
-	rec, nofail := s.record(hit, wholes(matched), now)
+	rec, nofail := s.record(r, hit, slices.Clone(matched), now)
 	if nofail && !all {
 		s.result.Verdict = Ignored
 		return true
@@ -181,11 +183,15 @@ func (s *Session) hit(r *rule, lines []textLine, common fields, p placed, now ti
 }
 
 // record makes the record of a hit, joined with its connection where it names one.
-func (s *Session) record(hit fields, lines []string, now time.Time) (r *record, nofail bool) {
-	if id, ok := hit["mlfid"]; ok {
-		return s.open.merge(id.Text, hit, lines, now)
+func (s *Session) record(by *rule, hit fields, lines []textLine, now time.Time) (r *record, nofail bool) {
+	var names []string
+	if s.f.detail {
+		names = s.f.groups(by)
 	}
-	return &record{fields: hit, lines: lines}, false
+	if id, ok := hit["mlfid"]; ok {
+		return s.open.merge(id.Text, hit, names, lines, now)
+	}
+	return &record{fields: hit, names: names, lines: lines}, false
 }
 
 // report adds the match of a record to the result and says whether the line is done.
@@ -217,10 +223,14 @@ func (s *Session) report(r *rule, rec *record, nofail bool, p placed, now time.T
 	if s.f.checkTime && at.After(now) {
 		at = now
 	}
-	s.result.Matches = append(s.result.Matches, Match{
+	m := Match{
 		ID: id, Host: host, IP: rec.ip, Time: at, Attempts: 1, Regex: r.index,
-		Captures: rec.captures(), Lines: rec.lines, NoFail: nofail, Pending: v == idPending,
-	})
+		Captures: rec.captures(), Lines: wholes(rec.lines), NoFail: nofail, Pending: v == idPending,
+	}
+	if s.f.detail {
+		m.Groups, m.Stamps = slices.Clone(rec.names), stamps(rec.lines)
+	}
+	s.result.Matches = append(s.result.Matches, m)
 	return !all
 }
 

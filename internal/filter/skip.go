@@ -72,7 +72,7 @@ func (s *Session) recall() {
 		if !r.Found || r.Start == r.End || r.Err != nil {
 			continue
 		}
-		s.lastDate, s.lastStamp = r.Time, text[r.Start:r.End]
+		s.lastDate, s.lastStamp, s.lastZone = r.Time, text[r.Start:r.End], r.HasZone && !r.Epoch
 		s.moveToNow(l.now, l.inOperation)
 		next = i + 1
 		break

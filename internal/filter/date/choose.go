@@ -58,6 +58,7 @@ type Result struct {
 	Empty      bool      // that text is empty: the date is optional and missing
 	Time       time.Time // zero if the text is empty or is no time
 	HasZone    bool      // the text, or the pattern's kind, says where on earth: Time does not depend on Local
+	Epoch      bool      // the text is a count of seconds, not a date
 	Err        error     // why the text is no time; if nothing was found, the pyre.ErrGaveUp of a regex, if one did
 	Template   string    // the name of the template
 }
@@ -96,21 +97,27 @@ func (d *Detector) Find(line *pyre.Subject, now time.Time) Result {
 		r.Empty = true
 		return r
 	}
+	r.Epoch = winner.kind == kindEpoch || winner.kind == kindLongEpoch
 	r.Time, r.HasZone, r.Err = winner.time(line, d.match, &d.templates.options, now)
 	return r
 }
 
-// Hits is how often a template's date was taken for the line's.
+// Hits is how often a template's date was taken for the line's, and what it is.
 type Hits struct {
 	Template string // its name
 	Count    int
+	Pattern  string // with directives, empty for those that have none
+	Regex    string // as it is searched
+	// Weight and Rank decide which template is tried first: the one it starts with, and what comes of it
+	// by hits, more if they stood at the start of the line.
+	Weight, Rank float64
 }
 
 // Hits lists all templates with their hits, in the order in which they are tried now.
 func (d *Detector) Hits() []Hits {
 	list := make([]Hits, len(d.list))
 	for i, t := range d.list {
-		list[i] = Hits{Template: t.name, Count: t.hits}
+		list[i] = Hits{Template: t.name, Count: t.hits, Pattern: t.pattern, Regex: t.regex.String(), Weight: t.weight, Rank: t.rank()}
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package date_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -138,8 +139,12 @@ func TestHitsCountWhatWon(t *testing.T) {
 	for _, line := range []string{"11/22/2026", "none", "11/22/2026 10:00", "22/11/2026", "10:00 11/22/2026"} {
 		d.Find(pyre.NewSubject(line), testNow)
 	}
-	want := []date.Hits{{"Month/Day/Year", 2}, {"Day/Month/Year", 1}, {"24hour:Minute", 1}}
-	if got := d.Hits(); !slices.Equal(got, want) {
+	want := []string{"Month/Day/Year 2", "Day/Month/Year 1", "24hour:Minute 1"}
+	var got []string
+	for _, h := range d.Hits() {
+		got = append(got, fmt.Sprintf("%s %d", h.Template, h.Count))
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
