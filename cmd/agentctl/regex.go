@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -20,6 +19,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
 	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/regextest"
 	"github.com/palisade-agent/palisade/internal/setup"
 	"github.com/palisade-agent/palisade/internal/source"
@@ -159,7 +159,7 @@ func (r *regexRun) run(ctx context.Context) error {
 		fmt.Fprint(r.stdout, "\nRunning tests\n=============\n\n")
 	}
 	r.settings = regextest.Settings{
-		Now: o.now, CheckTime: !o.now.IsZero() && !o.noFindTime, AllYears: true, Years: r.clock(),
+		Now: o.now, CheckTime: (o.json || !o.now.IsZero()) && !o.noFindTime, Years: r.clock(),
 		FirstOnly: o.noCheckAll || o.out != "", Pending: o.out == "" && !o.json, Journal: o.stamped, Resolve: r.resolve,
 	}
 	if o.now.IsZero() {
@@ -173,6 +173,9 @@ func (r *regexRun) run(ctx context.Context) error {
 	}
 	if f.UseDNS = dns; o.raw && dns != filter.DNSNo {
 		f.UseDNS = filter.DNSRaw
+	}
+	if o.maxLines < 0 {
+		return r.fails("ERROR: maxlines must be greater than zero")
 	}
 	if o.maxLines > 0 {
 		r.head("Use         maxlines : %d", o.maxLines)
@@ -194,7 +197,7 @@ func (r *regexRun) run(ctx context.Context) error {
 		return r.compileError(err)
 	}
 	r.keep = regextest.Keep{
-		Lines: linesShown, MaxLines: f.MaxLines, Detail: o.verbose > 0,
+		Lines: linesShown, MaxLines: f.MaxLines, Detail: o.verbose != 0,
 		AllMatched: o.keep.allMatched, AllMissed: o.keep.allMissed, AllIgnored: o.keep.allIgnored, NoMissed: o.keep.noMissed, NoIgnored: o.keep.noIgnored,
 	}
 	if o.maxLines > 0 {
@@ -305,7 +308,7 @@ func (r *regexRun) useJail(j *config.Jail) error {
 func (r *regexRun) patternName() string {
 	o := r.settings.Filter
 	o.FailRegex, o.PrefRegex, o.IgnoreRegex = []string{"<HOST>"}, "", nil
-	t, err := regextest.New(regextest.Settings{Filter: o, Now: r.settings.Now, AllYears: true})
+	t, err := regextest.New(regextest.Settings{Filter: o, Now: r.settings.Now})
 	if err != nil {
 		return ""
 	}
@@ -356,7 +359,10 @@ func (r *regexRun) process(ctx context.Context, t *regextest.Tester) error {
 	r.head("")
 	began := time.Now()
 	f := t.Filter()
+	r.keep.Now = r.settings.Now
 	tally := regextest.NewTally(f, r.keep)
+	defer func() { _ = tally.Close() }()
+	form := regextest.Form{Text: r.o.out, Invert: r.o.invert, Now: r.settings.Now, HostOf: func(id ident.ID) string { return hostOf(ctx, id) }}
 	enc := json.NewEncoder(r.stdout)
 	enc.SetEscapeHTML(false)
 	err = each(func(l filter.Line, number int) error {
@@ -372,7 +378,7 @@ func (r *regexRun) process(ctx context.Context, t *regextest.Tester) error {
 				return fmt.Errorf("write: %w", err)
 			}
 		case r.o.out != "":
-			for _, text := range regextest.Out(r.o.out, line, f) {
+			for _, text := range form.Lines(line) {
 				if _, err := fmt.Fprintln(r.stdout, printable(text)); err != nil {
 					return fmt.Errorf("write: %w", err)
 				}
@@ -389,14 +395,10 @@ func (r *regexRun) process(ctx context.Context, t *regextest.Tester) error {
 	interrupted := err != nil
 	if r.o.out == "" && !r.o.json {
 		report := regextest.Report{
-			Pref: f.PrefRegex(), Fail: r.fail, Ignore: r.ignore, Dates: t.Dates(), Verbose: r.o.verbose > 0, Keep: r.keep, Elapsed: time.Since(began), Now: r.settings.Now, Zone: time.Local,
+			Filter: f, Fail: r.fail, Ignore: r.ignore, Dates: t.Dates(), Verbose: r.o.verbose != 0, VerboseDates: r.o.verboseDates,
+			DebugURLs: r.o.debuggex, Elapsed: time.Since(began), Show: printable,
 		}
-		if r.o.debuggex {
-			report.DebugURL = func(line, regex string) string {
-				return "https://www.debuggex.com/?" + "re=" + url.QueryEscape(regex) + "&str=" + url.QueryEscape(line) + "&flavor=python"
-			}
-		}
-		if _, err := io.WriteString(r.stdout, printable(report.Text(tally))); err != nil {
+		if err := report.Write(r.stdout, tally); err != nil {
 			return fmt.Errorf("write: %w", err)
 		}
 	}

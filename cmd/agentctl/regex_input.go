@@ -198,6 +198,9 @@ func encodingOf(name string) (encoding.Encoding, error) {
 // dnsTime is how long one name may take.
 const dnsTime = 5 * time.Second
 
+// namesKnown is how many names are remembered, so that a log of nothing but names stays bounded.
+const namesKnown = 1 << 16
+
 // newResolver asks the machine's resolver, each name once.
 func newResolver() regextest.Resolver {
 	var mu sync.Mutex // guards known
@@ -215,7 +218,24 @@ func newResolver() regextest.Resolver {
 		for _, a := range addrs {
 			ids = append(ids, ident.FromAddr(a))
 		}
+		if len(known) >= namesKnown {
+			clear(known)
+		}
 		known[host] = ids
 		return ids, err
 	}
+}
+
+// hostOf asks the machine's resolver for the name of an address; "" if it has none.
+func hostOf(ctx context.Context, id ident.ID) string {
+	if !id.IsAddr() || !id.Prefix().IsSingleIP() {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, dnsTime)
+	defer cancel()
+	names, err := net.DefaultResolver.LookupAddr(ctx, id.Prefix().Addr().String())
+	if err != nil || len(names) == 0 {
+		return ""
+	}
+	return strings.TrimSuffix(names[0], ".")
 }

@@ -115,6 +115,29 @@ func TestObjectsAreWhatFail2bansFilterFinds(t *testing.T) {
 	}
 }
 
+// TestObjectsAreJudgedAsByTheDaemonThatStartsNow: a line older than findtime is no failure, in the form for
+// programs alone.
+func TestObjectsAreJudgedAsByTheDaemonThatStartsNow(t *testing.T) {
+	const line = "2026-01-02T03:04:05Z from 192.0.2.1"
+	fresh := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339) + " from 192.0.2.1"
+	for _, tt := range []struct {
+		args    []string
+		matched bool
+	}{
+		{[]string{line, "from <ADDR>$"}, false},
+		{[]string{"--no-findtime", line, "from <ADDR>$"}, true},
+		{[]string{"--now", "2026-01-02T03:05:00Z", line, "from <ADDR>$"}, true},
+		{[]string{fresh, "from <ADDR>$"}, true},
+	} {
+		if got := objects(t, tt.args...); len(got) != 1 || got[0].Matched != tt.matched {
+			t.Errorf("%q: %+v", tt.args, got)
+		}
+	}
+	if _, out, _ := agentctl(t, "regex", line, "from <ADDR>$"); !strings.Contains(out, "1 matched") {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestObjectsSayWhereALineEnded(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "app.log")
@@ -181,7 +204,7 @@ func TestRegexReadsAJournal(t *testing.T) {
 	j.Write("system.journal",
 		oracle.JournalEntry{Time: at, Identifier: "app", Unit: "app.service", Message: "failure from 192.0.2.1"},
 		oracle.JournalEntry{Time: at, Identifier: "app", Unit: "other.service", Message: "failure from 192.0.2.2"})
-	got := objects(t, "-m", "_SYSTEMD_UNIT=app.service", "systemd-journal[journalpath="+j.Dir+"]", `^host app\[101\]: failure from <ADDR>$`)
+	got := objects(t, "--no-findtime", "-m", "_SYSTEMD_UNIT=app.service", "systemd-journal[journalpath="+j.Dir+"]", `^host app\[101\]: failure from <ADDR>$`)
 	if len(got) != 1 || !got[0].Matched || *got[0].Failures[0].Time != float64(at.Unix()) {
 		t.Errorf("%+v", got)
 	}

@@ -14,20 +14,22 @@ import (
 type regexOptions struct {
 	words []string // LOG, REGEX, IGNOREREGEX
 
-	config      string
-	named       bool // config was given
-	datePattern string
-	zone        string
-	encoding    string
-	raw         bool
-	usedns      string
-	maxLines    int
-	journal     string // journalmatch
-	verbose     int
-	debuggex    bool
-	noCheckAll  bool
-	out         string
-	keep        struct{ noMissed, noIgnored, allMatched, allMissed, allIgnored bool }
+	config       string
+	named        bool // config was given
+	datePattern  string
+	zone         string
+	encoding     string
+	raw          bool
+	usedns       string
+	maxLines     int
+	journal      string // journalmatch
+	verbose      int
+	verboseDates bool
+	debuggex     bool
+	invert       bool
+	noCheckAll   bool
+	out          string
+	keep         struct{ noMissed, noIgnored, allMatched, allMissed, allIgnored bool }
 
 	json       bool
 	explain    bool
@@ -62,7 +64,7 @@ func regexOptionTable() []regexOption {
 		{[]string{"-r"}, []string{"--raw"}, "", "names are not resolved", on(func(o *regexOptions) *bool { return &o.raw })},
 		{nil, []string{"--usedns"}, "yes|warn|no|raw", "what becomes of names", text(func(o *regexOptions) *string { return &o.usedns })},
 		{[]string{"-L"}, []string{"--maxlines"}, "N", "lines that a regex sees at once", func(o *regexOptions, v string) (err error) {
-			o.maxLines, err = number(v, 0)
+			o.maxLines, err = number(v)
 			return err
 		}},
 		{[]string{"-m"}, []string{"--journalmatch"}, "MATCH", "what is read of the journal", text(func(o *regexOptions) *string { return &o.journal })},
@@ -71,13 +73,14 @@ func regexOptionTable() []regexOption {
 		{nil, []string{"--version"}, "", "print the version", func(o *regexOptions, _ string) error { o.version = "fail2ban-regex " + clientVersion; return nil }},
 		{[]string{"-v"}, []string{"--verbose"}, "", "also regexes without hits, and who was found", func(o *regexOptions, _ string) error { o.verbose++; return nil }},
 		{nil, []string{"--verbosity"}, "N", "the same as so many -v", func(o *regexOptions, v string) (err error) {
-			o.verbose, err = number(v, 0)
+			o.verbose, err = number(v)
 			return err
 		}},
-		{nil, []string{"--verbose-date", "--VD"}, "", "accepted, and not used", nothing},
+		{nil, []string{"--verbose-date", "--VD"}, "", "also what the date templates look for", on(func(o *regexOptions) *bool { return &o.verboseDates })},
 		{[]string{"-D"}, []string{"--debuggex"}, "", "addresses of debuggex.com for each regex and line", on(func(o *regexOptions) *bool { return &o.debuggex })},
 		{nil, []string{"--no-check-all"}, "", "a line ends at the first regex that matches", on(func(o *regexOptions) *bool { return &o.noCheckAll })},
-		{[]string{"-o"}, []string{"--out"}, "FORM", "print failures only: id, ip, msg, row, a group's name, or a text with tags", text(func(o *regexOptions) *string { return &o.out })},
+		{[]string{"-o"}, []string{"--out"}, "FORM", "print failures only: id, ip, msg, row, matches, a group's name, or a text with tags", text(func(o *regexOptions) *string { return &o.out })},
+		{[]string{"-i"}, []string{"--invert"}, "", "with -o, print the lines that are no failure", on(func(o *regexOptions) *bool { return &o.invert })},
 		{nil, []string{"--print-no-missed"}, "", "no missed lines", on(func(o *regexOptions) *bool { return &o.keep.noMissed })},
 		{nil, []string{"--print-no-ignored"}, "", "no ignored lines", on(func(o *regexOptions) *bool { return &o.keep.noIgnored })},
 		{nil, []string{"--print-all-matched"}, "", "all matched lines", on(func(o *regexOptions) *bool { return &o.keep.allMatched })},
@@ -92,14 +95,14 @@ func regexOptionTable() []regexOption {
 			o.now, err = moment(v)
 			return err
 		}},
-		{nil, []string{"--no-findtime"}, "", "with --now: lines older than findtime count, too", on(func(o *regexOptions) *bool { return &o.noFindTime })},
+		{nil, []string{"--no-findtime"}, "", "with --json or --now: lines older than findtime count, too", on(func(o *regexOptions) *bool { return &o.noFindTime })},
 		{nil, []string{"--journal"}, "", "lines have no date, as the journal's: they were written --now", on(func(o *regexOptions) *bool { return &o.stamped })},
 	}
 }
 
-func number(v string, least int) (int, error) {
+func number(v string) (int, error) {
 	n, err := strconv.Atoi(v)
-	if err != nil || n < least {
+	if err != nil {
 		return 0, fmt.Errorf("%q is no number", v)
 	}
 	return n, nil
@@ -214,7 +217,8 @@ func regexHelp() string {
 	b.WriteString(`Usage: agentctl regex [OPTIONS] LOG REGEX [IGNOREREGEX]
 
 Tries a filter on a log, as fail2ban-regex does: what matches, what is missed, by which regular expression
-and date. Nothing is counted, nobody is banned.
+and date. Nothing is counted, nobody is banned. As there, a line's age does not matter; with --json or
+--now it does, as to the daemon when it starts: what is older than findtime is no failure.
 
 LOG          a file, - for standard input, systemd-journal[OPTIONS], or a line itself
 REGEX        a filter, with options if need be (sshd[mode=aggressive]), a file with one (./my.conf), a jail,
@@ -239,7 +243,7 @@ Exit status: 0 also if nothing matches; 1 (as fail2ban-regex: 255) if the filter
 Example:
   agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'
   agentctl regex 'Nov 22 11:59:59 host app: failure from 192.0.2.1' '^ \S+ app: failure from <HOST>$'
-  agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'
+  agentctl regex --json --no-findtime /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'
 `)
 	return b.String()
 }

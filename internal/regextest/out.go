@@ -4,68 +4,94 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
 	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/ident"
 )
 
-// Out writes the failures of a line in the form that fail2ban-regex's option -o asks for: id, ip, msg, row,
-// the name of a capture, or a text with tags. It gives the lines to print.
-func Out(form string, l Line, f *filter.Filter) []string {
+// Form is what fail2ban-regex's option -o asks for.
+type Form struct {
+	// Text is id, ip, msg, row, matches, the name of a capture, or a text with tags.
+	Text string
+	// Invert asks for the lines that are no failure; they have no captures.
+	Invert bool
+	// HostOf finds the name of an address, for <ip-host>; "" and nil find none.
+	HostOf func(ident.ID) string
+	// Now stands for a time that is not known, in a text with tags.
+	Now time.Time
+}
+
+// Lines writes the failures of a line.
+func (f Form) Lines(l Line) []string {
+	if f.Invert {
+		if l.Matched {
+			return nil
+		}
+		return f.hit(Hit{Match: filter.Match{
+			Captures: map[string]filter.Value{"fid": {}}, Groups: []string{"fid"}, Time: l.LastTime,
+			Lines: []string{l.Text},
+		}}, l)
+	}
 	if !l.Matched || l.Ignored {
 		return nil
 	}
 	var out []string
 	for _, h := range l.Hits {
-		if h.NoFail {
-			continue
-		}
-		switch {
-		case form == "id" || form == "fid":
-			out = append(out, h.ID.String())
-		case form == "ip":
-			ip := h.ID
-			if !h.IP.IsZero() {
-				ip = h.IP
-			}
-			out = append(out, ip.String())
-		case form == "msg":
-			out = append(out, h.Lines...)
-		case form == "row":
-			out = append(out, fmt.Sprintf("[%s,\t%s,\t%s],", f2b.Repr(h.ID.String()), epoch(h), f2b.Repr(dataOf(h, f))))
-		case !strings.Contains(form, "<"):
-			out = append(out, f2b.Str(lookup(h, form)))
-		default:
-			out = append(out, fill(form, h)...)
+		if !h.NoFail {
+			out = append(out, f.hit(h, l)...)
 		}
 	}
 	return out
 }
 
-// epoch is the time of a hit as Python writes it: with a fraction, unless it is an entry's own time.
-func epoch(h Hit) string {
-	if h.Time.IsZero() {
+func (f Form) hit(h Hit, l Line) []string {
+	switch {
+	case f.Text == "id" || f.Text == "fid":
+		return []string{h.ID.String()}
+	case f.Text == "ip":
+		return []string{address(h).String()}
+	case f.Text == "msg":
+		return h.Lines
+	case f.Text == "row":
+		return []string{fmt.Sprintf("[%s,\t%s,\t%s],", f2b.Repr(h.ID.String()), epoch(h, l), f2b.Repr(dataOf(h)))}
+	case !strings.Contains(f.Text, "<"):
+		return []string{f2b.Str(lookup(h, f.Text))}
+	}
+	return f.fill(h, l)
+}
+
+// address is the address of a hit whose ID may be something else.
+func address(h Hit) ident.ID {
+	if !h.IP.IsZero() {
+		return h.IP
+	}
+	return h.ID
+}
+
+// epoch is the time of a hit as Python writes it: without a fraction if the date names its zone.
+func epoch(h Hit, l Line) string {
+	switch {
+	case h.Time.IsZero():
 		return "None"
+	case l.HasZone:
+		return fmt.Sprint(h.Time.Unix())
 	}
 	return f2b.Repr(float64(h.Time.UnixMicro()) / 1e6)
 }
 
-// dataOf are the captures of a hit in the order in which fail2ban keeps them: those of prefregex and
-// failregex as they stand there, then what was added.
-func dataOf(h Hit, f *filter.Filter) pickle.Dict {
+// dataOf are the captures of a hit in the order in which fail2ban keeps them: as they stand in prefregex and
+// failregex, then what was added.
+func dataOf(h Hit) pickle.Dict {
 	var d pickle.Dict
-	seen := map[string]bool{}
-	for _, name := range f.Groups(h.Regex) {
-		if name == "content" || seen[name] {
-			continue
-		}
-		seen[name] = true
+	for _, name := range h.Groups {
 		d = append(d, pickle.Item{Key: name, Value: lookup(h, name)})
 	}
 	var rest []string
 	for name := range h.Captures {
-		if !seen[name] {
+		if !slices.Contains(h.Groups, name) {
 			rest = append(rest, name)
 		}
 	}
@@ -79,11 +105,7 @@ func dataOf(h Hit, f *filter.Filter) pickle.Dict {
 // lookup gives a capture, or nil as Python's None.
 func lookup(h Hit, name string) any {
 	if name == "matches" {
-		lines := pickle.List{}
-		for _, l := range h.Lines {
-			lines = append(lines, l)
-		}
-		return lines
+		return linesOf(h)
 	}
 	v, ok := h.Captures[name]
 	switch {
@@ -99,44 +121,67 @@ func lookup(h Hit, name string) any {
 	return v.Text
 }
 
+// linesOf are the lines of a hit in three parts each: before the date, the date, and behind it. A line that is
+// no failure has no parts.
+func linesOf(h Hit) pickle.List {
+	lines := pickle.List{}
+	for i, line := range h.Lines {
+		if h.Stamps == nil {
+			lines = append(lines, line)
+			continue
+		}
+		s := h.Stamps[i]
+		lines = append(lines, pickle.Tuple{line[:s.Start], line[s.Start:s.End], line[s.End:]})
+	}
+	return lines
+}
+
 // fill replaces the tags of a form. One with <msg> gives a text for each line of the failure.
-func fill(form string, h Hit) []string {
+func (f Form) fill(h Hit, l Line) []string {
 	lines := []string{""}
-	if strings.Contains(form, "<msg>") {
+	if strings.Contains(f.Text, "<msg>") {
 		lines = h.Lines
 	}
 	var out []string
 	for _, line := range lines {
 		var b strings.Builder
-		for rest := form; rest != ""; {
-			before, after, found := strings.Cut(rest, "<")
+		rest := f.Text
+		for rest != "" {
+			before, tag, after := cutTag(rest)
 			b.WriteString(before)
-			if !found {
-				break
+			if tag != "" {
+				b.WriteString(f.tag(tag, line, h, l))
 			}
-			tag, behind, closed := strings.Cut(after, ">")
-			if !closed {
-				b.WriteString("<" + after)
-				break
-			}
-			b.WriteString(tagOf(tag, line, h))
-			rest = behind
+			rest = after
 		}
 		out = append(out, b.String())
 	}
 	return out
 }
 
-func tagOf(tag, line string, h Hit) string {
-	if name, is := strings.CutPrefix(tag, "F-"); is {
-		name = strings.ToLower(name)
-		switch name {
-		case "id":
-			name = "fid"
-		case "port":
-			name = "fport"
+// cutTag finds the first tag: what stands between < and >, without these and without blanks.
+func cutTag(s string) (before, tag, after string) {
+	open := -1
+	for i := range len(s) {
+		switch s[i] {
+		case '<':
+			open = i
+		case ' ':
+			open = -1
+		case '>':
+			if open >= 0 && i > open+1 {
+				return s[:open], s[open+1 : i], s[i+1:]
+			}
+			open = -1
 		}
-		return h.Captures[name].Text
+	}
+	return s, "", ""
+}
+
+// tag is what a tag stands for; one that nobody knows stays.
+func (f Form) tag(tag, line string, h Hit, l Line) string {
+	if name, is := strings.CutPrefix(tag, "F-"); is {
+		return capture(h, strings.ToLower(name))
 	}
 	switch tag {
 	case "msg":
@@ -146,20 +191,28 @@ func tagOf(tag, line string, h Hit) string {
 	case "fid":
 		return h.ID.String()
 	case "ip":
-		if !h.IP.IsZero() {
-			return h.IP.String()
+		return address(h).String()
+	case "ip-rev":
+		return reversed(address(h))
+	case "ip-host":
+		if f.HostOf != nil {
+			if name := f.HostOf(address(h)); name != "" {
+				return name
+			}
 		}
-		return h.ID.String()
+		return "None"
 	case "time":
-		return epoch(h)
-	case "failures":
+		if h.Time.IsZero() {
+			h.Time = f.Now
+		}
+		return epoch(h, l)
+	case "failures", "bancount", "restored":
 		return "0" // nobody has counted
 	case "family":
-		p := h.ID.Prefix()
-		switch {
-		case !h.ID.IsAddr():
+		switch id := address(h); {
+		case !id.IsAddr():
 			return "None"
-		case p.Addr().Is4():
+		case id.Prefix().Addr().Is4():
 			return "inet4"
 		}
 		return "inet6"
@@ -169,4 +222,46 @@ func tagOf(tag, line string, h Hit) string {
 		return " "
 	}
 	return "<" + tag + ">"
+}
+
+// capture is what a tag <F-NAME> stands for: a capture, or nothing; all of them for <F-*>.
+func capture(h Hit, name string) string {
+	switch name {
+	case "*":
+		d := pickle.Dict{{Key: "matches", Value: linesOf(h)}, {Key: "failures", Value: 0}}
+		for _, item := range dataOf(h) {
+			if item.Value != nil {
+				d = append(d, item)
+			}
+		}
+		return f2b.Repr(d)
+	case "matches":
+		return f2b.Repr(linesOf(h))
+	case "failures":
+		return "0"
+	case "id":
+		name = "fid"
+	case "port":
+		name = "fport"
+	}
+	if v := lookup(h, name); v != nil {
+		return f2b.Str(v)
+	}
+	return ""
+}
+
+// reversed is an address as the names of blocklists in DNS begin: its parts from the last to the first.
+func reversed(id ident.ID) string {
+	if !id.IsAddr() {
+		return ""
+	}
+	parts := strings.Split(id.String(), ".")
+	if a := id.Prefix().Addr(); a.Is6() {
+		parts = nil
+		for _, b := range a.As16() {
+			parts = append(parts, fmt.Sprintf("%x", b>>4), fmt.Sprintf("%x", b&15))
+		}
+	}
+	slices.Reverse(parts)
+	return strings.Join(parts, ".") + "."
 }

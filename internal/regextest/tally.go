@@ -17,58 +17,61 @@ type Keep struct {
 	MaxLines int
 	// Detail keeps who was found by each regex, and the groups of the prefregex.
 	Detail bool
+	// Now is shown for hits whose time is not known; Zone is that of the times shown, nil for the machine's.
+	Now  time.Time
+	Zone *time.Location
 }
 
-// Tally sums up what became of lines.
+// Tally sums up what became of lines. What it keeps of them is in memory up to a bound, and from there on in
+// a file that nobody else sees: Close frees it.
 type Tally struct {
-	Lines, Matched, Missed, Ignored      int
-	MatchedText, MissedText, IgnoredText []string
-
-	Pref       int // lines that the prefregex matched
-	PrefGroups [][]filter.Capture
-	MorePref   bool // more groups than are kept
-	Fail       []Count
-	Ignore     []Count
-
-	GaveUp, NoDate int // searches that hit their limit; matches without a date
+	Lines, Matched, Missed, Ignored int
+	Pref                            int   // lines that the prefregex matched
+	Fail, Ignore                    []int // hits of each regex
+	GaveUp, NoDate                  int   // searches that hit their limit; matches without a date
 
 	keep        Keep
+	spool       spool
+	matched     texts
+	missed      texts
+	ignored     texts
+	who         []texts // by failregex
+	prefGroups  [][]filter.Capture
+	morePref    bool // more groups than are kept
 	prefMatched bool // the prefregex's last try
-}
-
-// Count is how often a regex hit, and whom.
-type Count struct {
-	Hits int
-	Who  []Who
-}
-
-// Who is one hit of a regex.
-type Who struct {
-	ID      string
-	Time    time.Time // zero: unknown
-	Several bool      // more than one regex has matched the line
 }
 
 // NewTally starts a sum for a filter.
 func NewTally(f *filter.Filter, keep Keep) *Tally {
-	return &Tally{Fail: make([]Count, len(f.FailRegex())), Ignore: make([]Count, len(f.IgnoreRegex())), keep: keep}
+	if keep.Zone == nil {
+		keep.Zone = time.Local
+	}
+	t := &Tally{Fail: make([]int, len(f.FailRegex())), Ignore: make([]int, len(f.IgnoreRegex())), keep: keep}
+	t.matched.spool, t.missed.spool, t.ignored.spool = &t.spool, &t.spool, &t.spool
+	t.who = make([]texts, len(t.Fail))
+	for i := range t.who {
+		t.who[i].spool = &t.spool
+	}
+	return t
 }
+
+// Close frees what the tally keeps. It may be called again.
+func (t *Tally) Close() error { return t.spool.close() }
 
 // Add counts a line. The raw text is how it stands in the log.
 func (t *Tally) Add(l Line, raw string) {
 	failures := 0
 	for _, h := range l.Hits {
-		c := &t.Fail[h.Regex]
-		c.Hits++
+		t.Fail[h.Regex]++
 		if t.keep.Detail {
-			c.Who = append(c.Who, Who{ID: idText(h), Time: h.Time, Several: failures > 1})
+			t.who[h.Regex].add(t.whoText(h, failures > 1))
 		}
 		if !h.NoFail {
 			failures++
 		}
 	}
 	for _, i := range l.IgnoredBy {
-		t.Ignore[i].Hits++
+		t.Ignore[i]++
 	}
 	for _, n := range l.Notices {
 		switch n.Kind {
@@ -84,17 +87,30 @@ func (t *Tally) Add(l Line, raw string) {
 	switch {
 	case l.Ignored:
 		t.Ignored++
-		t.IgnoredText = t.kept(t.IgnoredText, raw, t.Ignored, t.keep.AllIgnored, t.keep.NoIgnored)
+		t.keepLine(&t.ignored, raw, t.Ignored, t.keep.AllIgnored, t.keep.NoIgnored)
 	case l.Matched:
 		t.Matched++
 		if t.keep.AllMatched {
-			t.MatchedText = append(t.MatchedText, raw)
+			t.matched.add(strings.Clone(raw))
 		}
 	default:
 		t.Missed++
-		t.MissedText = t.kept(t.MissedText, raw, t.Missed, t.keep.AllMissed, t.keep.NoMissed)
+		t.keepLine(&t.missed, raw, t.Missed, t.keep.AllMissed, t.keep.NoMissed)
 	}
 	t.Lines++
+}
+
+// whoText is one hit of a regex as it is shown; several says that more regexes have matched the line.
+func (t *Tally) whoText(h Hit, several bool) string {
+	at := h.Time
+	if at.IsZero() {
+		at = t.keep.Now
+	}
+	text := "    " + idText(h) + "  " + at.In(t.keep.Zone).Format("Mon Jan 02 15:04:05 2006")
+	if several {
+		text += " (multiple regex matched)"
+	}
+	return text
 }
 
 // addPref counts the prefregex. A line that an ignoreregex takes out before is counted as the line before
@@ -109,10 +125,10 @@ func (t *Tally) addPref(l Line) {
 	t.Pref++
 	switch {
 	case !t.keep.Detail:
-	case len(t.PrefGroups) < t.keep.Lines:
-		t.PrefGroups = append(t.PrefGroups, slices.Clone(l.Prefix))
+	case len(t.prefGroups) < t.keep.Lines:
+		t.prefGroups = append(t.prefGroups, slices.Clone(l.Prefix))
 	default:
-		t.MorePref = true
+		t.morePref = true
 	}
 }
 
@@ -126,22 +142,19 @@ func (t *Tally) settle(l Line) {
 		if slices.Contains(l.After, line) {
 			continue
 		}
-		if i := slices.Index(t.MissedText, line); i >= 0 {
-			t.MissedText = slices.Delete(t.MissedText, i, i+1)
-		}
+		t.missed.remove(line)
 		if t.keep.AllMatched {
-			t.MatchedText = append(t.MatchedText, line)
+			t.matched.add(line)
 		}
 		t.Matched++
 		t.Missed--
 	}
 }
 
-func (t *Tally) kept(lines []string, raw string, n int, all, none bool) []string {
-	if none || !all && n > t.keep.Lines+1 {
-		return lines
+func (t *Tally) keepLine(to *texts, raw string, n int, all, none bool) {
+	if !none && (all || n <= t.keep.Lines+1) {
+		to.add(strings.Clone(raw))
 	}
-	return append(lines, strings.Clone(raw))
 }
 
 // idText is how a hit's offender is shown: "None" while nobody knows.

@@ -21,9 +21,8 @@ type Settings struct {
 	Now time.Time
 	// CheckTime drops lines older than findtime, as the server does when it starts.
 	CheckTime bool
-	// AllYears takes dates of any year up to that of Years, where the server knows only those around now.
-	AllYears bool
-	Years    time.Time // zero: Now
+	// Years is the time whose years a date may have: from 2000 to some years later. Zero is Now.
+	Years time.Time
 	// FirstOnly ends a line at the first regex that matches, as the server does.
 	FirstOnly bool
 	// Pending reports hits whose offender is not known yet.
@@ -56,6 +55,8 @@ type Line struct {
 	Prefix    []filter.Capture
 	Notices   []filter.Notice
 	Time      time.Time
+	HasZone   bool      // Time is by a zone that the date names
+	LastTime  time.Time // of this line or the last before that had one
 	// Before and After are the lines that wait to be matched with others, where maxlines is above 1.
 	Before, After []string
 }
@@ -66,12 +67,13 @@ type Tester struct {
 	filter   *filter.Filter
 	session  *filter.Session
 	hits     []Hit
+	last     time.Time
 }
 
 // New compiles the filter. The error joins an *filter.OptionError for each option that is wrong.
 func New(s Settings) (*Tester, error) {
 	o := s.Filter
-	o.NoTimeCheck, o.AllYears, o.CheckAll, o.ReportPending = !s.CheckTime, s.AllYears, !s.FirstOnly, s.Pending
+	o.NoTimeCheck, o.CheckAll, o.ReportPending, o.Detail = !s.CheckTime, !s.FirstOnly, s.Pending, true
 	if o.Dates == nil {
 		o.Dates = &date.Compiler{}
 	}
@@ -123,6 +125,10 @@ func (t *Tester) TryEntry(ctx context.Context, l filter.Line) Line {
 			out.Ignored = out.Ignored || m.NoFail
 		}
 	}
+	if !r.Time.IsZero() {
+		t.last = r.Time
+	}
+	out.HasZone, out.LastTime = r.HasZone, t.last
 	out.TooOld = r.Verdict == filter.TooOld
 	out.Hits, out.IgnoredBy, out.Pref, out.Prefix, out.Notices, out.Time = t.hits, r.IgnoredBy, r.Pref, r.Prefix, r.Notices, r.Time
 	out.Ignored = out.Ignored || len(r.IgnoredBy) > 0
