@@ -69,7 +69,7 @@ func regex(ctx context.Context, c *call) error {
 	if err := o.check(); err != nil {
 		return usagef("%v (see agentctl regex --help)", err)
 	}
-	r := &regexRun{o: o, stdout: c.stdout, stderr: c.stderr, stdin: os.Stdin, clock: c.now, terminal: isTerminal(c.stderr), resolve: newResolver()}
+	r := &regexRun{o: o, stdout: c.stdout, stderr: c.stderr, stdin: c.stdin, clock: c.now, terminal: isTerminal(c.stderr), resolve: newResolver()}
 	if err := r.run(ctx); errors.Is(err, errRegex) {
 		return errFound
 	} else if err != nil {
@@ -279,6 +279,18 @@ func (r *regexRun) useFilter(word string, spec config.Spec, f *config.Filter) er
 			d = append(d, pickle.Item{Key: p.Name, Value: p.Value})
 		}
 		r.head("Use   filter options : %s", f2b.Repr(d))
+	}
+	if r.o.verbose > 1 {
+		d := pickle.Dict{{Key: "logtype", Value: f.LogType}}
+		if f.Jail.DatePattern != "" {
+			d = append(d, pickle.Item{Key: "datepattern", Value: f.Jail.DatePattern})
+		}
+		for _, p := range f.Params {
+			if p.Name != "logtype" && p.Name != "datepattern" {
+				d = append(d, pickle.Item{Key: p.Name, Value: p.Value})
+			}
+		}
+		r.head("Real  filter options : %s", f2b.Repr(d))
 	}
 	return r.useJail(&f.Jail)
 }

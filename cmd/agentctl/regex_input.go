@@ -49,7 +49,7 @@ func (r *regexRun) input(ctx context.Context) (each eachLine, done func(), err e
 	var in io.Reader
 	size := int64(0)
 	if log == "-" {
-		in = r.stdin
+		in = interruptible(ctx, r.stdin)
 		r.head("Use         log file : standard input")
 	} else if st, err := os.Stat(log); err == nil && st.Mode().IsRegular() {
 		file, err := os.Open(log)
@@ -98,6 +98,50 @@ func (r *regexRun) input(ctx context.Context) (each eachLine, done func(), err e
 	}, nothing, nil
 }
 
+// interruptible reads from what may keep its reader waiting, as a terminal does, until the context ends. A
+// read that waits then is left behind.
+func interruptible(ctx context.Context, in io.Reader) io.Reader {
+	type chunk struct {
+		bytes []byte
+		err   error
+	}
+	chunks := make(chan chunk)
+	go func() {
+		for {
+			b := make([]byte, 64<<10)
+			n, err := in.Read(b)
+			select {
+			case chunks <- chunk{b[:n], err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	var last chunk
+	return readerFunc(func(p []byte) (int, error) {
+		for len(last.bytes) == 0 {
+			if last.err != nil {
+				return 0, last.err
+			}
+			select {
+			case last = <-chunks:
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}
+		n := copy(p, last.bytes)
+		last.bytes = last.bytes[n:]
+		return n, nil
+	})
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // progressEvery is how many lines pass between two looks at the clock.
 const progressEvery = 1 << 12
 
@@ -117,14 +161,12 @@ func (r *regexRun) lines(ctx context.Context, l *regextest.Lines, size int64) ea
 			if err != nil {
 				return fmt.Errorf("read the log: %w", err)
 			}
-			if l.Number%progressEvery == 0 {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				if r.terminal && time.Since(told) > time.Second {
-					told = time.Now()
-					fmt.Fprintf(r.stderr, "\r%s", progress(l, size, time.Since(began)))
-				}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if r.terminal && l.Number%progressEvery == 0 && time.Since(told) > time.Second {
+				told = time.Now()
+				fmt.Fprintf(r.stderr, "\r%s", progress(l, size, time.Since(began)))
 			}
 			if regextest.Skipped(text) {
 				continue

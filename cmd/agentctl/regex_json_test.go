@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -177,15 +180,37 @@ func TestObjectsSayWhereALineEnded(t *testing.T) {
 
 // TestALongLogCanBeInterrupted, and what was seen so far is told.
 func TestALongLogCanBeInterrupted(t *testing.T) {
-	log := filepath.Join(t.TempDir(), "a.log")
-	if err := os.WriteFile(log, bytes.Repeat([]byte("2026-11-22T11:59:00Z app: failure from 192.0.2.1\n"), 10_000), 0o644); err != nil {
+	o, err := parseRegex([]string{"-", "failure from <ADDR>"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
+	in, log := io.Pipe()
+	defer func() { _ = in.Close() }()
+	go func() { // a log that goes on, but says nothing more for now
+		_, _ = log.Write(bytes.Repeat([]byte("2026-11-22T11:59:00Z app: failure from 192.0.2.1\n"), 300))
+		cancel()
+	}()
 	var stdout, stderr bytes.Buffer
-	if code := answer(ctx, "fail2ban-regex", []string{log, "failure from <ADDR>"}, &stdout, &stderr); code != 255 || !strings.Contains(stderr.String(), "interrupted after 4095 lines") || !strings.Contains(stdout.String(), "Lines: 4095 lines, 0 ignored, 4095 matched") {
-		t.Errorf("exit %d, %s, %s", code, stderr.String(), stdout.String())
+	r := &regexRun{o: o, stdout: &stdout, stderr: &stderr, stdin: in, clock: time.Now}
+	err = r.run(ctx)
+	lines := regexp.MustCompile(`Lines: (\d+) lines, 0 ignored, (\d+) matched`).FindStringSubmatch(stdout.String())
+	if !errors.Is(err, errRegex) || lines == nil || lines[1] != lines[2] || !strings.Contains(stderr.String(), "interrupted after "+lines[1]+" line") {
+		t.Errorf("%v, %s, %s", err, stderr.String(), stdout.String())
+	}
+}
+
+// TestStandardInputIsALog, read to its end.
+func TestStandardInputIsALog(t *testing.T) {
+	o, err := parseRegex([]string{"-", "failure from <ADDR>"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr bytes.Buffer
+	text := strings.Repeat("2026-11-22T11:59:00Z app: failure from 192.0.2.1\n", 5000) + "2026-11-22T11:59:00Z app: the last"
+	r := &regexRun{o: o, stdout: &stdout, stderr: &stderr, stdin: strings.NewReader(text), clock: time.Now}
+	if err := r.run(t.Context()); err != nil || !strings.Contains(stdout.String(), "Lines: 5001 lines, 0 ignored, 5000 matched, 1 missed") {
+		t.Errorf("%v, %s, %s", err, stderr.String(), stdout.String())
 	}
 }
 

@@ -249,6 +249,8 @@ func TestRegexOptions(t *testing.T) {
 		{"--VD", "-r", "-c", dir, sshd, "sshd"},
 		{"--verbose-date", "-v", "-r", "-c", dir, samples["squid"], "squid"},
 		{"-vv", line, regex},
+		{"-vv", "-c", dir, line, "sshd[logtype=journal,mode=ddos]"},
+		{"-vvv", "-c", dir, line, "counter-strike"},
 		{"--verbosity=-1", line, regex},
 		{"-r", "-D", "-c", dir, dropbear, "dropbear"},
 		{"-D", "--print-all-matched", "-L2", line + "\n" + line, regex},

@@ -24,6 +24,12 @@ type Filter struct {
 	Modes []string
 	// Mode is the value that the parameter has now; "" if there is none.
 	Mode string
+	// LogType is what the filter was told about the lines: "file", "journal", or what a parameter or the
+	// filter itself says.
+	LogType string
+	// Params are its parameters, first those of the spec, then those that its section [Init] has a value
+	// for.
+	Params []Param
 	// Problems are what is wrong with it; with an error among them, the filter cannot be used.
 	Problems []Problem
 }
@@ -52,10 +58,14 @@ func LoadFilter(o Options, spec Spec, backend string) (*Filter, error) {
 	switch {
 	case err == nil && set.broken == nil:
 		a.collectFilter()
+		f.LogType = a.filter.tags[logTypeKey]
 		for _, s := range slices.Concat(a.filter.settings, a.filter.params) {
 			if s.name == "mode" {
 				f.Mode = s.value
 			}
+		}
+		for _, s := range a.filter.params {
+			f.Params = append(f.Params, Param{s.name, s.value})
 		}
 		err = a.trusted()
 	default:

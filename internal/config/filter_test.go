@@ -114,3 +114,26 @@ func TestFiltersAndTheirModes(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestAFilterAloneTellsItsParameters: those of the spec, then those of [Init], and what it was told of the
+// lines.
+func TestAFilterAloneTellsItsParameters(t *testing.T) {
+	dir := writeTree(t, map[string]string{"jail.conf": "", "filter.d/a.conf": "[Definition]\nfailregex = ^<word> <HOST>\n[Init]\nword = x\nother = <word>!\n"})
+	for _, tt := range []struct{ spec, backend, want string }{
+		{"a", "auto", "file [{word x} {other x!}]"},
+		{"a[word=y,more=z]", "systemd", "journal [{word y} {more z} {other y!}]"},
+		{"a[logtype=short]", "systemd", "short [{logtype short} {word x} {other x!}]"},
+	} {
+		spec, err := ParseSpec(tt.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := LoadFilter(Options{Dir: dir}, spec, tt.backend)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%s %v", f.LogType, f.Params); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.spec, got, tt.want)
+		}
+	}
+}
