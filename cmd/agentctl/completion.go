@@ -115,6 +115,8 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		last = before[len(before)-1]
 	}
 	switch {
+	case cmd != nil && cmd.name == "regex":
+		return completeRegex(words[1:], current, offer)
 	case last == "--jail", cmd != nil && cmd.jail && len(words) == 1 && err == nil && !strings.HasPrefix(current, "-"):
 		ctx, cancel := context.WithTimeout(ctx, completionTime)
 		defer cancel()

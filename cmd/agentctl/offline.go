@@ -25,7 +25,7 @@ func offlineCommands() []*command {
 			name: "regex", usage: "regex [OPTIONS] LOG REGEX [IGNOREREGEX]", own: true, max: -1, run: regex,
 			brief:    "try a filter on a log, as fail2ban-regex does",
 			more:     "Its options and its output are those of fail2ban-regex: agentctl regex --help lists them.",
-			examples: []string{"agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'", "agentctl regex --json --no-findtime /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'"},
+			examples: []string{"agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'", "agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'"},
 		},
 		{
 			name: "replay", usage: "replay [-c DIR] [--jail JAIL]… [--diff DIR] [--now TIME] [--dns] [--limit N] LOG…", options: []string{"jail", "diff", "limit", "now", "dns"}, min: 1, max: -1, run: replayCommand,

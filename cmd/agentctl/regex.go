@@ -159,7 +159,7 @@ func (r *regexRun) run(ctx context.Context) error {
 		fmt.Fprint(r.stdout, "\nRunning tests\n=============\n\n")
 	}
 	r.settings = regextest.Settings{
-		Now: o.now, CheckTime: (o.json || !o.now.IsZero()) && !o.noFindTime, Years: r.clock(),
+		Now: o.now, CheckTime: !o.now.IsZero() && !o.noFindTime, Years: r.clock(),
 		FirstOnly: o.noCheckAll || o.out != "", Pending: o.out == "" && !o.json, Journal: o.stamped, Resolve: r.resolve,
 	}
 	if o.now.IsZero() {

@@ -118,16 +118,18 @@ func TestObjectsAreWhatFail2bansFilterFinds(t *testing.T) {
 	}
 }
 
-// TestObjectsAreJudgedAsByTheDaemonThatStartsNow: a line older than findtime is no failure, in the form for
-// programs alone.
-func TestObjectsAreJudgedAsByTheDaemonThatStartsNow(t *testing.T) {
+// TestALinesAgeMattersOnlyAtATimeThatIsNamed: then a line older than findtime is no failure, as to the daemon
+// that starts at that time.
+func TestALinesAgeMattersOnlyAtATimeThatIsNamed(t *testing.T) {
 	const line = "2026-01-02T03:04:05Z from 192.0.2.1"
 	fresh := time.Now().Add(-time.Minute).UTC().Format(time.RFC3339) + " from 192.0.2.1"
 	for _, tt := range []struct {
 		args    []string
 		matched bool
 	}{
-		{[]string{line, "from <ADDR>$"}, false},
+		{[]string{line, "from <ADDR>$"}, true},
+		{[]string{"--now", "2026-01-02T04:05:00Z", line, "from <ADDR>$"}, false},
+		{[]string{"--now", "2026-01-02T04:05:00Z", "--no-findtime", line, "from <ADDR>$"}, true},
 		{[]string{"--no-findtime", line, "from <ADDR>$"}, true},
 		{[]string{"--now", "2026-01-02T03:05:00Z", line, "from <ADDR>$"}, true},
 		{[]string{fresh, "from <ADDR>$"}, true},

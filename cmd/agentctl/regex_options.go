@@ -46,6 +46,12 @@ type regexOption struct {
 	argument    string // what its value is called; empty for a switch
 	brief       string
 	set         func(*regexOptions, string) error
+	values      []string // a few that its value may be, for completion
+}
+
+// named reports whether a word is one of the option's names.
+func (x regexOption) named(word string) bool {
+	return slices.Contains(x.short, word) || slices.Contains(x.long, word)
 }
 
 func regexOptionTable() []regexOption {
@@ -95,7 +101,7 @@ func regexOptionTable() []regexOption {
 			o.now, err = moment(v)
 			return err
 		}},
-		{nil, []string{"--no-findtime"}, "", "with --json or --now: lines older than findtime count, too", on(func(o *regexOptions) *bool { return &o.noFindTime })},
+		{nil, []string{"--no-findtime"}, "", "with --now: lines older than findtime count, too", on(func(o *regexOptions) *bool { return &o.noFindTime })},
 		{nil, []string{"--journal"}, "", "lines have no date, as the journal's: they were written --now", on(func(o *regexOptions) *bool { return &o.stamped })},
 	}
 }
@@ -217,8 +223,8 @@ func regexHelp() string {
 	b.WriteString(`Usage: agentctl regex [OPTIONS] LOG REGEX [IGNOREREGEX]
 
 Tries a filter on a log, as fail2ban-regex does: what matches, what is missed, by which regular expression
-and date. Nothing is counted, nobody is banned. As there, a line's age does not matter; with --json or
---now it does, as to the daemon when it starts: what is older than findtime is no failure.
+and date. Nothing is counted, nobody is banned. As there, a line's age does not matter; with --now it
+does, as to the daemon when it starts: what is older than findtime is no failure.
 
 LOG          a file, - for standard input, systemd-journal[OPTIONS], or a line itself
 REGEX        a filter, with options if need be (sshd[mode=aggressive]), a file with one (./my.conf), a jail,
@@ -243,7 +249,7 @@ Exit status: 0 also if nothing matches; 1 (as fail2ban-regex: 255) if the filter
 Example:
   agentctl regex /var/log/auth.log 'sshd[mode=aggressive]'
   agentctl regex 'Nov 22 11:59:59 host app: failure from 192.0.2.1' '^ \S+ app: failure from <HOST>$'
-  agentctl regex --json --no-findtime /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'
+  agentctl regex --json /var/log/auth.log sshd | jq 'select(.matched) | .failures[].id'
 `)
 	return b.String()
 }
