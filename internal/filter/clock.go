@@ -30,7 +30,7 @@ func (s *Session) place(l Line, now time.Time, inOperation bool) placed {
 		return placed{line: textLine{stamp: l.Stamp, post: l.Text}, time: l.Time}
 	}
 	s.found.Reset(l.Text)
-	r := s.dates.Find(&s.found, now)
+	r := s.dates.Find(&s.found, s.guess(now))
 	p := placed{line: textLine{post: l.Text}}
 	optional := false
 	if r.Found {
@@ -57,6 +57,14 @@ func (s *Session) place(l Line, now time.Time, inOperation bool) placed {
 		p.time = now
 	}
 	return p
+}
+
+// guess is the time that dates without a year are guessed by.
+func (s *Session) guess(now time.Time) time.Time {
+	if s.written.IsZero() {
+		return now
+	}
+	return s.written
 }
 
 // remember notes the date of a line. What was skipped before does not matter any more.

@@ -169,3 +169,34 @@ func TestNamesOfVerdictsAndNotices(t *testing.T) {
 		t.Errorf("%d different names: %v", len(seen), seen)
 	}
 }
+
+// TestLinesOfThePastAreTheirOwnClock: a stream that is read long after it was written.
+func TestLinesOfThePastAreTheirOwnClock(t *testing.T) {
+	f := mustNew(t, Options{
+		FailRegex:   []string{`^ <F-MLFID>\w+</F-MLFID> <F-NOFAIL>from</F-NOFAIL> <HOST>$`, `^ <F-MLFID>\w+</F-MLFID> failed$`, `^ failure by <HOST>$`},
+		NoTimeCheck: true, AllYears: true, FindTime: time.Minute,
+	})
+	written := time.Date(2019, 1, 2, 12, 0, 0, 0, time.UTC)
+	s, clock := f.NewReplay(written), time.Time{}
+	for _, step := range []struct{ line, want string }{
+		{"Dec 30 23:59:00 failure by 192.0.2.1", "192.0.2.1 2018-12-30 23:59:00"}, // of the year before it was written
+		{"Dec 31 10:00:00 one from 192.0.2.7", ""},
+		{"Dec 31 10:04:59 one failed", "192.0.2.7 2018-12-31 10:04:59"},
+		{"Jan  1 10:00:00 one from 192.0.2.8", ""},
+		{"Jan  1 10:05:00 one failed", ""}, // five minutes later, nobody knows whose connection it was
+		{"Jan  1 10:06:00 nothing", ""},
+		{" failure by 192.0.2.2", "192.0.2.2 2019-01-01 10:06:00"}, // when the last line with a date was
+	} {
+		r := s.Process(Line{Text: step.line}, clock, false)
+		if r.Time.After(clock) {
+			clock = r.Time
+		}
+		got := ""
+		for _, m := range r.Matches {
+			got += m.ID.String() + m.Time.UTC().Format(" 2006-01-02 15:04:05")
+		}
+		if got != step.want {
+			t.Errorf("%q: %q, want %q", step.line, got, step.want)
+		}
+	}
+}

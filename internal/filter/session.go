@@ -31,6 +31,8 @@ const maxGiveUps = 3
 type Session struct {
 	f     *Filter
 	dates *date.Detector
+	// written is when the lines had all been written, of a stream that is read later; else zero.
+	written time.Time
 
 	lastDate  time.Time // of the last line that had one, zero before
 	lastStamp string    // its text
@@ -52,6 +54,15 @@ type Session struct {
 // NewSession starts a stream of lines.
 func (f *Filter) NewSession() *Session {
 	return &Session{f: f, dates: f.dates.NewDetector()}
+}
+
+// NewReplay starts a stream of lines that were written long ago, up to a time, for filters with NoTimeCheck.
+// Dates that lack a year are guessed by that time. The now that is passed with a line is the time of the lines
+// before it; where the line's own date is later, that is the now for what is remembered of connections.
+func (f *Filter) NewReplay(written time.Time) *Session {
+	s := f.NewSession()
+	s.written = written
+	return s
 }
 
 // Filter gives the filter of the session.
@@ -81,6 +92,9 @@ func (s *Session) Examine(l Line, now time.Time, inOperation bool) Result {
 		Matches: s.result.Matches[:0], Notices: s.result.Notices[:0], IgnoredBy: s.result.IgnoredBy[:0],
 	}
 	p := s.place(l, now, inOperation)
+	if !s.written.IsZero() && p.time.After(now) {
+		now = p.time
+	}
 	s.result.Time, s.result.HasZone = p.time, p.hasZone
 	if s.f.checkTime && !p.time.IsZero() && !s.checkTime(&p, l.Text, now, inOperation) {
 		s.result.Verdict = TooOld

@@ -68,7 +68,7 @@ func (s *Session) recall() {
 	for i, l := range slices.Backward(lines) {
 		text := string(l.text)
 		s.found.Reset(text)
-		r := s.dates.Find(&s.found, l.now)
+		r := s.dates.Find(&s.found, s.guess(l.now))
 		if !r.Found || r.Start == r.End || r.Err != nil {
 			continue
 		}
