@@ -46,7 +46,6 @@ type regexOption struct {
 	argument    string // what its value is called; empty for a switch
 	brief       string
 	set         func(*regexOptions, string) error
-	values      []string // a few that its value may be, for completion
 }
 
 // named reports whether a word is one of the option's names.

@@ -3,6 +3,7 @@ package regextest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func epoch(h Hit, l Line) string {
 	case h.Time.IsZero():
 		return "None"
 	case l.HasZone:
-		return fmt.Sprint(h.Time.Unix())
+		return strconv.FormatInt(h.Time.Unix(), 10)
 	}
 	return f2b.Repr(float64(h.Time.UnixMicro()) / 1e6)
 }
@@ -259,7 +260,7 @@ func reversed(id ident.ID) string {
 	if a := id.Prefix().Addr(); a.Is6() {
 		parts = nil
 		for _, b := range a.As16() {
-			parts = append(parts, fmt.Sprintf("%x", b>>4), fmt.Sprintf("%x", b&15))
+			parts = append(parts, strconv.FormatUint(uint64(b>>4), 16), strconv.FormatUint(uint64(b&15), 16))
 		}
 	}
 	slices.Reverse(parts)
