@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -505,6 +506,29 @@ func TestIgnoreDecisionsAreRemembered(t *testing.T) {
 	b, err := os.ReadFile(count)
 	if err != nil || len(b) != 2*4 {
 		t.Errorf("the command ran %d times, want 4: %v", len(b)/2, err)
+	}
+}
+
+// TestIgnoreListsWithoutADaemon: what cannot be known is said once, and spares nobody.
+func TestIgnoreListsWithoutADaemon(t *testing.T) {
+	dir := t.TempDir()
+	list := filepath.Join(dir, "list")
+	if err := os.WriteFile(list, []byte("198.51.100.0/24\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	l := NewIgnoreLists(t.Context(), "app", Ignore{
+		Entries: []string{"192.0.2.1", "friend.example", "file:" + list, "file:" + dir + "/none"}, Self: true, Command: "true",
+	}, NewOfflineResolver(), slog.New(slog.NewTextHandler(&said, nil)))
+	for id, want := range map[string]string{
+		"192.0.2.1": "ip", "198.51.100.9": "file:" + list, "127.0.0.1": "ignoreself rule", "203.0.113.1": "",
+	} {
+		if by, ok := l.Find(t.Context(), ident.Parse(id)); by != want || ok != (want != "") {
+			t.Errorf("%s: %q, %v, want %q", id, by, ok, want)
+		}
+	}
+	if s := said.String(); strings.Count(s, "\n") != 2 || !strings.Contains(s, "host=friend.example") || !strings.Contains(s, "file="+dir+"/none") {
+		t.Errorf("said %s", s)
 	}
 }
 

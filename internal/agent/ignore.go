@@ -75,6 +75,23 @@ func newIgnorer(name string, o Ignore, r *Resolver, log *slog.Logger) *ignorer {
 	return g
 }
 
+// IgnoreLists answers whom a jail ignores, as the daemon does, but for ignorecommand, which is not run, and
+// ignorecache, which only matters with it. It is safe for concurrent use.
+type IgnoreLists struct{ g *ignorer }
+
+// NewIgnoreLists makes the lists of a jail. Host names in them are asked of the resolver. What cannot be read
+// or looked up is logged here, and not again when it is tried again.
+func NewIgnoreLists(ctx context.Context, jailName string, o Ignore, r *Resolver, log *slog.Logger) *IgnoreLists {
+	g := newIgnorer(jailName, o, r, log)
+	g.listed(ctx, ident.ID{})
+	g.log = slog.New(slog.DiscardHandler)
+	return &IgnoreLists{g}
+}
+
+// Find reports whether an ID is ignored, and by which rule, in fail2ban's words: "ip", "dns",
+// "ignoreself rule" or "file:PATH".
+func (l *IgnoreLists) Find(ctx context.Context, id ident.ID) (by string, ok bool) { return l.g.listed(ctx, id) }
+
 // listed reports whether a list of the jail (addresses, networks, names, files, own addresses) holds
 // the ID, and by which rule, in fail2ban's words: "ip", "dns", "ignoreself rule" or "file:PATH".
 func (g *ignorer) listed(ctx context.Context, id ident.ID) (by string, ok bool) {
