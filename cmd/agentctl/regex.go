@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -435,6 +436,9 @@ func (r *regexRun) explain(l regextest.Line, number int) {
 		return
 	}
 	fmt.Fprintf(r.stdout, "%d: %s: %s\n", number, l.Why(), safe(shortened(l.Text)))
+	if !l.Ignored && !l.TooOld {
+		fmt.Fprintf(r.stdout, "%*s  searched: \"%s\"\n", len(strconv.Itoa(number)), "", safe(l.Searched))
+	}
 }
 
 // isTerminal reports whether somebody looks at what is written.

@@ -148,7 +148,7 @@ func TestObjectsSayWhereALineEnded(t *testing.T) {
 	log := filepath.Join(dir, "app.log")
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	text := "2026-11-22T11:59:00Z app: failure from 192.0.2.1\n\n# a comment\n2026-11-22T11:59:00Z app: nothing\n2026-11-22T11:59:00Z other: failure from 192.0.2.1\n" +
-		"2026-11-20T11:59:00Z app: failure from 192.0.2.1\n2026-11-22T11:59:00Z app: failure from 192.0.2.7\n2026-11-22T11:59:01Z app: the end is missing"
+		"2026-11-20T11:59:00Z app: failure from 192.0.2.1\n2026-11-22T11:59:00Z app: failure from 192.0.2.7\nno app: failure from 192.0.2.1\n2026-11-22T11:59:01Z app: the end is missing"
 	if err := os.WriteFile(log, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +162,7 @@ func TestObjectsSayWhereALineEnded(t *testing.T) {
 	}
 	want := []string{
 		"1 true false 1 ", "4 false false 0 no failregex matches", "5 false false 0 prefregex does not match", "6 false false 0 older than findtime",
-		"7 false true 0 ignoreregex", "8 false false 0 no failregex matches",
+		"7 false true 0 ignored by ignoreregex 1", "8 false false 0 no date found, and prefregex does not match", "9 false false 0 no failregex matches",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -175,7 +175,8 @@ func TestObjectsSayWhereALineEnded(t *testing.T) {
 		t.Errorf("%+v", got2)
 	}
 	code, out, _ := agentctl(t, "regex", "--explain", "--print-no-missed", "--print-no-ignored", log, filter)
-	if code != 0 || !strings.Contains(out, "1: failure of 192.0.2.1 at 2026-11-22T11:59:00Z, failregex 1\n") || !strings.Contains(out, "5: prefregex does not match: ") {
+	if code != 0 || !strings.Contains(out, "1: failure of 192.0.2.1 at 2026-11-22T11:59:00Z, failregex 1\n") || !strings.Contains(out, "5: prefregex does not match: ") ||
+		!strings.Contains(out, "   searched: \"nothing\"\n") || !strings.Contains(out, "   searched: \" other: failure from 192.0.2.1\"\n") {
 		t.Errorf("exit %d, %s", code, out)
 	}
 }

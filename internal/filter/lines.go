@@ -33,6 +33,10 @@ func joined(lines []textLine) string {
 	return b.String()
 }
 
+// Searched gives the text that the failregexes of the last line were tried on: without its date, and only the
+// content where a prefregex has found that. Where the line ended before, it is what the step before saw.
+func (s *Session) Searched() string { return strings.TrimSuffix(s.text.Text(), "\n") }
+
 func wholes(lines []textLine) []string {
 	w := make([]string, len(lines))
 	for i, l := range lines {

@@ -1,6 +1,8 @@
 package regextest
 
 import (
+	"fmt"
+
 	"github.com/palisade-agent/palisade/internal/filter"
 )
 
@@ -46,6 +48,14 @@ func ObjectOf(l Line, number int) Object {
 	return o
 }
 
+// undated adds that a line has no date: most often this is why the regexes do not fit.
+func undated(l Line, why string) string {
+	if l.Time.IsZero() {
+		return "no date found, and " + why
+	}
+	return why
+}
+
 // Why says of a line that is no failure where it ended.
 func (l Line) Why() string {
 	if l.Matched {
@@ -58,13 +68,13 @@ func (l Line) Why() string {
 	}
 	switch {
 	case len(l.IgnoredBy) > 0:
-		return "ignoreregex"
+		return fmt.Sprintf("ignored by ignoreregex %d", l.IgnoredBy[0]+1)
 	case l.Ignored:
 		return "no failure in itself"
 	case l.TooOld:
 		return "older than findtime"
 	case l.Pref == filter.PrefMissed:
-		return "prefregex does not match"
+		return undated(l, "prefregex does not match")
 	}
-	return "no failregex matches"
+	return undated(l, "no failregex matches")
 }

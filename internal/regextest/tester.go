@@ -57,6 +57,7 @@ type Line struct {
 	Time      time.Time
 	HasZone   bool      // Time is by a zone that the date names
 	LastTime  time.Time // of this line or the last before that had one
+	Searched  string    // the text that the regexes were tried on, without the date
 	// Before and After are the lines that wait to be matched with others, where maxlines is above 1.
 	Before, After []string
 }
@@ -128,6 +129,7 @@ func (t *Tester) TryEntry(ctx context.Context, l filter.Line) Line {
 	if !r.Time.IsZero() {
 		t.last = r.Time
 	}
+	out.Searched = t.session.Searched()
 	out.HasZone, out.LastTime = r.HasZone, t.last
 	out.TooOld = r.Verdict == filter.TooOld
 	out.Hits, out.IgnoredBy, out.Pref, out.Prefix, out.Notices, out.Time = t.hits, r.IgnoredBy, r.Pref, r.Prefix, r.Notices, r.Time
