@@ -430,7 +430,11 @@ func (r *regexRun) explain(l regextest.Line, number int) {
 	if l.Matched {
 		for _, h := range l.Hits {
 			if !h.NoFail {
-				fmt.Fprintf(r.stdout, "%d: failure of %s at %s, failregex %d\n", number, safe(h.ID.String()), h.Time.Format(time.RFC3339), h.Regex+1)
+				when := "at " + h.Time.Format(time.RFC3339)
+				if h.Time.IsZero() {
+					when = "without a date"
+				}
+				fmt.Fprintf(r.stdout, "%d: failure of %s %s, failregex %d\n", number, safe(h.ID.String()), when, h.Regex+1)
 			}
 		}
 		return

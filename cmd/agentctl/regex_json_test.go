@@ -181,6 +181,13 @@ func TestObjectsSayWhereALineEnded(t *testing.T) {
 	}
 }
 
+func TestExplainSaysThatAFailureHasNoDate(t *testing.T) {
+	code, out, _ := agentctl(t, "regex", "--explain", "from 192.0.2.1", "from <ADDR>$")
+	if code != 0 || !strings.Contains(out, "1: failure of 192.0.2.1 without a date, failregex 1\n") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+}
+
 // TestALongLogCanBeInterrupted, and what was seen so far is told.
 func TestALongLogCanBeInterrupted(t *testing.T) {
 	o, err := parseRegex([]string{"-", "failure from <ADDR>"})
