@@ -11,13 +11,11 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/htmlindex"
-
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/regextest"
+	"github.com/palisade-agent/palisade/internal/setup"
 	"github.com/palisade-agent/palisade/internal/source"
 )
 
@@ -27,9 +25,9 @@ type eachLine func(func(filter.Line, int) error) error
 // input opens what the first word names.
 func (r *regexRun) input(ctx context.Context) (each eachLine, done func(), err error) {
 	log := r.o.words[0]
-	e, err := encodingOf(r.o.encoding)
+	e, err := setup.Encoding(r.o.encoding)
 	if err != nil {
-		return nil, nil, r.fails("ERROR: %v", err)
+		return nil, nil, r.fails("ERROR: %s: %v", r.o.encoding, err)
 	}
 	nothing := func() {}
 	shown := cmpOr(r.o.encoding, "UTF-8")
@@ -222,19 +220,6 @@ func (r *regexRun) journal(ctx context.Context, log string) (eachLine, error) {
 			return f(filter.Line{Text: e.Text, Time: e.Time, Stamp: e.Time.Local().Format("2006-01-02T15:04:05.999999 ")}, number)
 		})
 	}, nil
-}
-
-// encodingOf finds an encoding; nil is UTF-8.
-func encodingOf(name string) (encoding.Encoding, error) {
-	switch strings.ToLower(name) {
-	case "", "auto", "utf-8", "utf8", "ascii", "us-ascii":
-		return nil, nil //nolint:nilnil // UTF-8
-	}
-	e, err := htmlindex.Get(name)
-	if err != nil {
-		return nil, fmt.Errorf("unknown encoding: %s", name)
-	}
-	return e, nil
 }
 
 // dnsTime is how long one name may take.

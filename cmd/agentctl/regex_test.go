@@ -260,6 +260,19 @@ func TestRegexOptions(t *testing.T) {
 	})
 }
 
+// TestEncodingsHaveTheNamesThatPythonGivesThem: a byte above 127 comes out as there.
+func TestEncodingsHaveTheNamesThatPythonGivesThem(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "a.log")
+	if err := os.WriteFile(log, []byte("2026-01-02 03:04:05 \xe4\xa4\xe9 from 192.0.2.1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var calls [][]string
+	for _, name := range []string{"latin1", "latin-1", "iso8859-15", "iso8859_2", "cp1252", "cp1251", "koi8-r", "koi8_u", "gbk", "big5", "euc_jp"} {
+		calls = append(calls, []string{"-e", name, "-o", "msg", log, "from <HOST>"}, []string{"-e", name, log, "from <HOST>"})
+	}
+	compareRegex(t, calls)
+}
+
 // TestRegexTakesAJail with all that it says of its filter, where no filter has the name.
 func TestRegexTakesAJail(t *testing.T) {
 	dir := t.TempDir()

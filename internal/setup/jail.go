@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/config"
@@ -78,14 +77,9 @@ func (b *builder) policy() jail.Policy {
 
 // encoding finds the character set of the jail's logs; nil is UTF-8.
 func (b *builder) encoding() encoding.Encoding {
-	name := strings.ToLower(b.c.LogEncoding)
-	switch name {
-	case "", "auto", "utf-8", "utf8", "ascii", "us-ascii":
-		return nil
-	}
-	e, err := htmlindex.Get(name)
-	if err != nil || strings.HasPrefix(strings.ReplaceAll(name, "-", ""), "utf16") || strings.HasPrefix(strings.ReplaceAll(name, "-", ""), "utf32") {
-		b.wrong("logencoding", "use auto, utf-8 or a single-byte encoding, as latin1", errors.New("an unknown encoding, or one that lines cannot be read in"))
+	e, err := Encoding(b.c.LogEncoding)
+	if err != nil {
+		b.wrong("logencoding", "use auto, utf-8 or a single-byte encoding, as latin1", err)
 	}
 	return e
 }
