@@ -1,179 +1,129 @@
 package main
 
 import (
-	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
-	"os"
+	"log/slog"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/replay"
 	"github.com/palisade-agent/palisade/internal/setup"
 )
 
-// replayBansShown is how many bans of a jail are shown to people unless --limit says otherwise.
-const replayBansShown = 20
+const (
+	// replayBansShown is how many bans of a jail, or differences, are shown to people unless --limit says
+	// otherwise.
+	replayBansShown = 20
+	// dateSlack is how far ahead of now a log may be: one that was written in another zone is so by 14 hours
+	// at most, if its dates name no zone.
+	dateSlack = 24 * time.Hour
+)
 
 // replayCommand runs logs through a configuration, or through two.
 func replayCommand(ctx context.Context, c *call) error {
-	limit, err := c.limit(replayBansShown)
+	shown := replayBansShown
+	if c.json {
+		shown = replay.DefaultLimit
+	}
+	limit, err := c.limit(shown)
 	if err != nil {
 		return err
 	}
-	logs, size, err := c.replayLogs()
+	if limit == 0 {
+		limit = -1
+	}
+	logs, err := c.replayLogs()
 	if err != nil {
 		return err
 	}
-	jails := setup.New(c.config, c.named)
-	first, err := c.replayWith(ctx, jails, logs, size)
-	if err != nil {
+	if other, compared := c.values["diff"]; compared {
+		return c.compare(ctx, logs, other, limit)
+	}
+	r, err := c.replay(ctx, setup.New(c.config, c.named), logs, replay.Options{Limit: limit})
+	if r == nil {
 		return err
 	}
-	other, compared := c.values["diff"]
-	if !compared || first.Interrupted {
-		if err := c.print(first, func(w io.Writer) { showReplay(w, first, limit) }); err != nil {
+	if shownErr := c.print(r, func(w io.Writer) { showReplay(w, r, c.now()) }); shownErr != nil {
+		return shownErr
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w (what is shown is of the %s before)", err, plural(r.Lines, "line", "lines"))
+	case r.Interrupted:
+		return fmt.Errorf("interrupted: what is shown is of %s", plural(r.Lines, "line", "lines"))
+	}
+	return nil
+}
+
+// compare runs the logs through two configurations and exits as diff does.
+func (c *call) compare(ctx context.Context, logs replayLogs, other string, limit int) error {
+	var runs []*replay.Result
+	for _, l := range []*setup.Loader{setup.New(c.config, c.named), setup.New(other, true)} {
+		r, err := c.replay(ctx, l, logs, replay.Options{Limit: 1, Compare: true})
+		if err != nil {
 			return err
 		}
-		return interruption(first)
+		if r.Interrupted {
+			return fmt.Errorf("interrupted after %s: nothing is compared", plural(r.Lines, "line", "lines"))
+		}
+		runs = append(runs, r)
 	}
-	second, err := c.replayWith(ctx, setup.New(other, true), logs, size)
-	if err != nil {
+	d := replay.Compare(runs[0], runs[1], limit)
+	if err := c.print(d, func(w io.Writer) { showComparison(w, d, c.now()) }); err != nil {
 		return err
 	}
-	changes := replay.Diff(first, second)
-	if changes == nil {
-		changes = []replay.Change{}
-	}
-	if err := c.print(changes, func(w io.Writer) { showChanges(w, changes, limit) }); err != nil {
-		return err
-	}
-	if err := interruption(second); err != nil {
-		return err
-	}
-	if len(changes) > 0 {
-		return errFound // as diff does
+	if d.Differs() {
+		return errFound
 	}
 	return nil
 }
 
-func interruption(r *replay.Result) error {
-	if r.Interrupted {
-		return fmt.Errorf("interrupted after %d lines: what is shown is of these", r.Lines)
-	}
-	return nil
-}
-
-// replayLogs are the logs that are named, and how many bytes they have in all, 0 if that is not known.
-func (c *call) replayLogs() (logs []replay.Log, size int64, err error) {
-	now := c.now()
-	if text, ok := c.values["now"]; ok {
-		if now, err = moment(text); err != nil {
-			return nil, 0, usagef("--now: %v", err)
-		}
-	}
-	known := true
-	for _, name := range c.args {
-		log := replay.Log{Name: name, Now: now}
-		if name == "-" {
-			log.Open = func() (io.ReadCloser, error) { return io.NopCloser(c.stdin), nil }
-			logs, known = append(logs, log), false
-			if _, twice := c.values["diff"]; twice {
-				return nil, 0, usagef("--diff reads the logs twice, and standard input can be read once")
-			}
-			continue
-		}
-		path, err := filepath.Abs(name)
-		if err != nil {
-			return nil, 0, fmt.Errorf("find %s: %w", name, err)
-		}
-		st, err := os.Stat(path)
-		if err != nil {
-			return nil, 0, fmt.Errorf("read the log: %w", err)
-		}
-		if st.IsDir() {
-			return nil, 0, usagef("%s is a folder: name the logs in it", name)
-		}
-		log.Name = path
-		if _, given := c.values["now"]; !given {
-			log.Now = st.ModTime() // the year of its last line, where lines name none
-		}
-		log.Open = func() (io.ReadCloser, error) { return openLog(path) }
-		if strings.HasSuffix(path, ".gz") {
-			known = false
-		}
-		size += st.Size()
-		logs = append(logs, log)
-	}
-	if !known {
-		size = 0
-	}
-	return logs, size, nil
-}
-
-// openLog opens a log, also one that logrotate has compressed.
-func openLog(path string) (io.ReadCloser, error) {
-	f, err := os.Open(path)
-	if err != nil || !strings.HasSuffix(path, ".gz") {
-		return f, err
-	}
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return &zipped{z, f}, nil
-}
-
-type zipped struct {
-	*gzip.Reader
-	file io.Closer
-}
-
-// Close implements io.Closer.
-func (z *zipped) Close() error {
-	_ = z.Reader.Close()
-	return z.file.Close()
-}
-
-// replayWith runs the logs through one configuration.
-func (c *call) replayWith(ctx context.Context, l *setup.Loader, logs []replay.Log, size int64) (*replay.Result, error) {
+// replay runs the logs through one configuration. The result is nil if nothing could be read.
+func (c *call) replay(ctx context.Context, l *setup.Loader, logs replayLogs, o replay.Options) (*replay.Result, error) {
 	names := c.lists["jail"]
-	jails, book, problems, err := l.ReplayJails(names...)
-	for _, p := range problems {
-		if p.Severity == config.Error && (p.Jail == "" || len(names) == 0) {
+	resolver := agent.NewOfflineResolver()
+	if c.flags["dns"] {
+		resolver = agent.NewResolver()
+		o.Resolve = func(ctx context.Context, host string) []ident.ID {
+			var ids []ident.ID
+			addrs, _ := resolver.Lookup(ctx, host) // what has no address is counted
+			for _, a := range addrs {
+				ids = append(ids, ident.FromAddr(a))
+			}
+			return ids
+		}
+	}
+	made, err := l.Replay(ctx, resolver, slog.New(newTalker(c)), names...)
+	for _, p := range made.Problems {
+		if p.Severity == config.Error {
 			c.talk("%s", p.Error())
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(made.Jails) == 0:
+		return nil, fmt.Errorf("no jail that can be used is enabled in %s: name one with --jail", l.Name())
+	case len(made.Commands) > 0:
+		c.talk("ignorecommand is not run, who is spared by it counts here (%s)", listed(made.Commands))
 	}
-	if len(jails) == 0 {
-		return nil, fmt.Errorf("no jail is enabled in %s: name one with --jail", l.Name())
-	}
-	if !c.assign(jails, logs, len(names) > 0) {
-		c.talk("no jail of %s watches these logs: every jail tries them all", l.Name())
-	}
-	o := replay.Options{Jails: jails, Logs: logs, Book: book}
-	if c.flags["dns"] {
-		o.Resolve = newResolver()
-	}
+	c.assign(l.Name(), made.Jails, logs.list, len(names) > 0)
+	logs.read = new(int64)
+	o.Jails, o.Logs, o.Book, o.Latest = made.Jails, logs.opened(ctx, c.stdin), made.Book, logs.now.Add(dateSlack)
 	began, told, shown := time.Now(), time.Now(), false
 	if isTerminal(c.stderr) {
-		o.Progress = func(bytes, lines int64) {
+		o.Progress = func(lines int64) {
 			if time.Since(told) < time.Second {
 				return
 			}
 			told, shown = time.Now(), true
-			share := ""
-			if size > 0 {
-				share = fmt.Sprintf("%3.0f %%, ", 100*float64(bytes)/float64(size))
-			}
-			fmt.Fprintf(c.stderr, "\r%s%d lines, %.0f a second\x1b[K", share, lines, float64(lines)/time.Since(began).Seconds())
+			fmt.Fprintf(c.stderr, "\r%s%d lines, %.0f a second\x1b[K", logs.share(), lines, float64(lines)/time.Since(began).Seconds())
 		}
 	}
 	r, err := replay.Run(ctx, o)
@@ -183,103 +133,177 @@ func (c *call) replayWith(ctx context.Context, l *setup.Loader, logs []replay.Lo
 	return r, err
 }
 
-// assign gives each log to the jails that watch it; jails that were named get all. It reports false if no
-// jail watches any, so that all of them get all.
-func (c *call) assign(jails []replay.Jail, logs []replay.Log, named bool) bool {
-	watched := named
-	for _, j := range jails {
-		for _, log := range logs {
-			watched = watched || j.Watches(original(log.Name))
+// assign gives each log to the jails that watch it; jails that were named get all. If no jail watches any,
+// all of them get all.
+func (c *call) assign(name string, jails []replay.Jail, logs []replay.Log, named bool) {
+	watched := map[string]bool{}
+	for _, log := range logs {
+		for _, j := range jails {
+			if j.Watches(original(log.Name)) {
+				watched[log.Name] = true
+			}
 		}
 	}
+	all := named || len(watched) == 0
 	for i := range jails {
 		watches := jails[i].Watches
-		jails[i].Watches = func(path string) bool { return named || !watched || watches(original(path)) }
+		jails[i].Watches = func(path string) bool { return all || watches(original(path)) }
 	}
-	return watched
+	switch {
+	case named:
+	case len(watched) == 0:
+		c.talk("no jail of %s watches these logs: every jail tries them all", name)
+	default:
+		for _, log := range logs {
+			if !watched[log.Name] {
+				c.talk("no jail of %s watches %s: no one tries it (name a jail with --jail)", name, log.Name)
+			}
+		}
+	}
 }
 
 // original is the name that a rotated log had: auth.log of auth.log.1, auth.log.2.gz or auth.log-20261122.
 func original(path string) string {
-	path = strings.TrimSuffix(path, ".gz")
+	path = strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".bz2")
 	if i := strings.LastIndexAny(path, ".-"); i > 0 && strings.Trim(path[i+1:], "0123456789") == "" && i+1 < len(path) {
 		return path[:i]
 	}
 	return path
 }
 
-func showReplay(w io.Writer, r *replay.Result, limit int) {
-	for _, j := range r.Jails {
-		fmt.Fprintf(w, "%s: %s, %s in %s matched, %s, %s\n", safe(j.Name), safe(strings.Join(j.Logs, " ")),
-			plural(j.Matched, "line", "lines"), plural(j.Lines, "line", "lines"), plural(j.Failures, "failure", "failures"), plural(j.Banned, "ban", "bans"))
-		for _, x := range []struct {
-			n    int64
-			what string
-		}{
-			{j.Ignored, "of those whom the jail ignores"},
-			{j.TooOld, "out of order by more than findtime"},
-			{j.Names, "of host names, not looked up (see --dns)"},
-			{j.GaveUp, "searches given up at the limit of a regex"},
-		} {
-			if x.n > 0 {
-				fmt.Fprintf(w, "  besides, %d %s\n", x.n, x.what)
-			}
+// talker tells what a part of the program logs to the person who called, each thing once.
+type talker struct {
+	c    *call
+	said map[string]bool
+}
+
+func newTalker(c *call) *talker { return &talker{c, map[string]bool{}} }
+
+// Enabled implements slog.Handler.
+func (t *talker) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+
+// WithAttrs implements slog.Handler.
+func (t *talker) WithAttrs([]slog.Attr) slog.Handler { return t }
+
+// WithGroup implements slog.Handler.
+func (t *talker) WithGroup(string) slog.Handler { return t }
+
+// Handle implements slog.Handler. Jails share most of what they ignore, so the jail does not matter.
+func (t *talker) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	b.WriteString(r.Message)
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key != "jail" {
+			fmt.Fprintf(&b, ", %s: %v", a.Key, a.Value)
 		}
-		if len(j.Bans) == 0 {
-			continue
-		}
-		t := newTable("  BANNED", "AT", "FOR", ">BAN", ">FAILURES", "FROM LINE", "TO LINE", "")
-		shown := j.Bans
-		if limit > 0 && len(shown) > limit {
-			shown = shown[:limit]
-		}
-		for _, b := range shown {
-			t.add("  "+safe(b.ID), b.Time.Local().Format("2006-01-02 15:04:05"), lasting(b.Duration), strconv.Itoa(b.Count), strconv.Itoa(b.Failures),
-				at(b.First), at(b.Last), safe(shortened(b.Last.Text)))
-		}
-		t.write(w)
-		if more := j.Banned - int64(len(shown)); more > 0 {
-			fmt.Fprintf(w, "  and %d more (--limit 0 shows all)\n", more)
+		return true
+	})
+	if text := b.String(); !t.said[text] {
+		t.said[text] = true
+		t.c.talk("%s", text)
+	}
+	return nil
+}
+
+func showReplay(w io.Writer, r *replay.Result, now time.Time) {
+	for i := range r.Jails {
+		if len(r.Jails[i].Logs) > 0 {
+			showReplayedJail(w, &r.Jails[i], now)
 		}
 	}
 	fmt.Fprintf(w, "%s", plural(r.Lines, "line", "lines"))
 	if r.Took > 0 {
 		fmt.Fprintf(w, " in %.2f s, %.0f a second", r.Took, float64(r.Lines)/r.Took)
 	}
+	if r.First != nil {
+		fmt.Fprintf(w, "; failures from %s to %s", stamp(*r.First, now), stamp(*r.Last, now))
+	}
 	fmt.Fprintln(w)
 }
 
-func at(p replay.Place) string { return fmt.Sprintf("%s:%d", safe(filepath.Base(p.Log)), p.Line) }
-
-// lasting is a ban time for people.
-func lasting(seconds int64) string {
-	if seconds < 0 {
-		return "ever"
+func showReplayedJail(w io.Writer, j *replay.JailResult, now time.Time) {
+	var logs []string
+	for _, path := range j.Logs {
+		logs = append(logs, filepath.Base(path))
 	}
-	return (time.Duration(seconds) * time.Second).String()
+	fmt.Fprintf(w, "%s: %s of %d in %s matched, %s, %s\n", safe(j.Name), plural(j.Matched, "line", "lines"), j.Lines,
+		safe(listed(logs)), plural(j.Failures, "failure", "failures"), plural(j.Banned, "ban", "bans"))
+	if j.Kept > 0 {
+		fmt.Fprintf(w, "  %d of these failures are of who was banned: the bans would have kept them out\n", j.Kept)
+	}
+	for _, x := range []struct {
+		n    int64
+		what string
+	}{
+		{j.Ignored, "of those whom the jail ignores"},
+		{j.TooOld, "out of order by more than findtime"},
+		{j.Undated, "before the first date"},
+		{j.Names, "of host names without an address (they are looked up with --dns)"},
+	} {
+		if x.n > 0 {
+			fmt.Fprintf(w, "  besides, %s %s\n", plural(x.n, "failure", "failures"), x.what)
+		}
+	}
+	if j.Ahead > 0 {
+		fmt.Fprintf(w, "  %s of the future: taken to be of the time of the lines before\n", plural(j.Ahead, "failure is", "failures are"))
+	}
+	if j.GaveUp > 0 {
+		fmt.Fprintf(w, "  %s given up, at the limit of a regex\n", plural(j.GaveUp, "search was", "searches were"))
+	}
+	if len(j.Bans) > 0 {
+		t := newTable("  BANNED", "AT", "FOR", ">BAN", ">FAILURES", "FROM", "TO", "")
+		for _, b := range j.Bans {
+			first := "?"
+			if b.First != nil {
+				first = at(*b.First)
+			}
+			t.add("  "+b.ID, stamp(b.Time, now), seconds(b.Duration), b.Count, b.Failures, first, at(b.Last), shortened(b.Last.Text))
+		}
+		t.write(w)
+	}
+	if more := j.Banned - int64(len(j.Bans)); more > 0 {
+		fmt.Fprintf(w, "  and %d more (--limit 0 shows all)\n", more)
+	}
 }
 
-func showChanges(w io.Writer, changes []replay.Change, limit int) {
-	if len(changes) == 0 {
+// at is a place for people, as editors and compilers write it.
+func at(p replay.Place) string { return fmt.Sprintf("%s:%d", filepath.Base(p.Log), p.Line) }
+
+func showComparison(w io.Writer, d *replay.Comparison, now time.Time) {
+	if d.Uncompared > 0 {
+		fmt.Fprintf(w, "%s not compared: too many addresses\n", plural(d.Uncompared, "ban is", "bans are"))
+	}
+	if !d.Differs() {
 		fmt.Fprintln(w, "both ban the same")
 		return
 	}
-	t := newTable("JAIL", "ID", "", "FIRST BAN", "IN THE OTHER", "FOR", "IN THE OTHER")
-	shown := changes
-	if limit > 0 && len(shown) > limit {
-		shown = shown[:limit]
-	}
-	stamp := func(at *time.Time) string {
-		if at == nil {
-			return "none"
+	var kinds []string
+	all := 0
+	for _, kind := range []string{"banned", "spared", "earlier", "later", "longer", "shorter"} {
+		if n := d.Changed[kind]; n > 0 {
+			kinds = append(kinds, fmt.Sprintf("%d %s", n, kind))
+			all += n
 		}
-		return at.Local().Format("2006-01-02 15:04:05")
 	}
-	for _, x := range shown {
-		t.add(safe(x.Jail), safe(x.ID), x.Kind, stamp(x.Before), stamp(x.After), lasting(x.BeforeTotal), lasting(x.AfterTotal))
+	fmt.Fprintf(w, "the other configuration: %s\n", strings.Join(kinds, ", "))
+	if len(d.Changes) > 0 {
+		t := newTable("JAIL", "ID", "", "HERE: FIRST BAN", ">BANS", "FOR", "THERE: FIRST BAN", ">BANS", "FOR")
+		for _, x := range d.Changes {
+			at, bans, long := side(x.Before, x.BeforeBans, x.BeforeTotal, now)
+			at2, bans2, long2 := side(x.After, x.AfterBans, x.AfterTotal, now)
+			t.add(x.Jail, x.ID, x.Kind, at, bans, long, at2, bans2, long2)
+		}
+		t.write(w)
 	}
-	t.write(w)
-	if more := len(changes) - len(shown); more > 0 {
+	if more := all - len(d.Changes); more > 0 {
 		fmt.Fprintf(w, "and %d more (--limit 0 shows all)\n", more)
 	}
+}
+
+// side is what one configuration does to an ID.
+func side(first *time.Time, bans int, total int64, now time.Time) (at string, n int, long string) {
+	if first == nil {
+		return "-", 0, "-"
+	}
+	return stamp(*first, now), bans, seconds(total)
 }

@@ -92,7 +92,7 @@ func TestReplayBansInTheLogsTime(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	code, out, talk := agentctl(t, "replay", "-c", dir, "--limit", "1", log)
-	if code != 0 || talk != "" || !strings.Contains(out, "192.0.2.1") || !strings.Contains(out, "and 1 more") || !strings.Contains(out, "besides, 2 of those whom the jail ignores") {
+	if code != 0 || talk != "" || !strings.Contains(out, "192.0.2.1") || !strings.Contains(out, "and 1 more") || !strings.Contains(out, "besides, 2 failures of those whom the jail ignores") {
 		t.Errorf("exit %d, %s, %s", code, out, talk)
 	}
 }
@@ -132,7 +132,7 @@ func TestWhichJailsTryALog(t *testing.T) {
 	if code != 0 || !strings.Contains(talk, "every jail tries them all") || strings.Count(out, "1 ban\n") != 2 {
 		t.Errorf("exit %d, %s, %s", code, out, talk)
 	}
-	for _, args := range [][]string{{"--jail", "none", other}, {dir + "/missing"}, {dir}, {"--diff", dir, "-"}} {
+	for _, args := range [][]string{{"--jail", "none", other}, {dir + "/missing"}, {dir}, {"--diff", dir, "-"}, {other, other}, {writeLog(t, dir+"/app.log.3.xz", "")}} {
 		if code, _, talk := agentctl(t, append([]string{"replay", "-c", dir}, args...)...); code == 0 || talk == "" {
 			t.Errorf("%q: exit %d, %q", args, code, talk)
 		}
@@ -154,12 +154,12 @@ func TestReplayComparesTwoConfigurations(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, _ := agentctl(t, "replay", "--json", "-c", dir, "--jail", "app", "--diff", other, log)
-	var changes []replay.Change
-	if err := json.Unmarshal([]byte(out), &changes); err != nil || code != 1 || len(changes) != 2 {
+	var d replay.Comparison
+	if err := json.Unmarshal([]byte(out), &d); err != nil || code != 1 || len(d.Changes) != 2 {
 		t.Fatalf("exit %d, %v, %s", code, err, out)
 	}
-	if a, b := changes[0], changes[1]; a.Kind != "banned" || a.ID != "192.0.2.3" || a.AfterTotal != -1 || b.Kind != "spared" || b.ID != "192.0.2.1" || b.BeforeTotal != 3600 {
-		t.Errorf("%+v", changes)
+	if a, b := d.Changes[0], d.Changes[1]; a.Kind != "banned" || a.ID != "192.0.2.3" || a.AfterTotal != -1 || b.Kind != "spared" || b.ID != "192.0.2.1" || b.BeforeTotal != 3600 {
+		t.Errorf("%+v", d)
 	}
 	if code, out, _ := agentctl(t, "replay", "-c", dir, "--jail", "app", "--diff", other, log); code != 1 || !strings.Contains(out, "spared") || !strings.Contains(out, "banned") {
 		t.Errorf("exit %d, %s", code, out)

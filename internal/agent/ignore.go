@@ -90,7 +90,9 @@ func NewIgnoreLists(ctx context.Context, jailName string, o Ignore, r *Resolver,
 
 // Find reports whether an ID is ignored, and by which rule, in fail2ban's words: "ip", "dns",
 // "ignoreself rule" or "file:PATH".
-func (l *IgnoreLists) Find(ctx context.Context, id ident.ID) (by string, ok bool) { return l.g.listed(ctx, id) }
+func (l *IgnoreLists) Find(ctx context.Context, id ident.ID) (by string, ok bool) {
+	return l.g.listed(ctx, id)
+}
 
 // listed reports whether a list of the jail (addresses, networks, names, files, own addresses) holds
 // the ID, and by which rule, in fail2ban's words: "ip", "dns", "ignoreself rule" or "file:PATH".

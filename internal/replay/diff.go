@@ -6,64 +6,88 @@ import (
 	"time"
 )
 
+// Comparison is how two configurations differ in whom they ban.
+type Comparison struct {
+	// Changed counts the IDs that are treated differently, by kind and in all jails.
+	Changed map[string]int `json:"changed"`
+	// Uncompared are the bans of IDs that were too many to be remembered.
+	Uncompared int `json:"uncompared,omitempty"`
+	// Changes are the differences, by jail, kind and ID; not all, if they were limited.
+	Changes []Change `json:"changes"`
+}
+
+// Differs reports whether there is any difference.
+func (c *Comparison) Differs() bool { return len(c.Changed) > 0 }
+
 // Change is an ID that two configurations treat differently.
 type Change struct {
 	Jail string `json:"jail"`
 	ID   string `json:"id"`
 	// Kind is "banned" for one that only the second configuration bans, "spared" for one that only the first
-	// does, "earlier" and "later" for the time of its first ban, "longer" and "shorter" for how long it would
-	// have been banned in all.
+	// does, "earlier" and "later" for the time of its first ban, and where that is the same, "longer" and
+	// "shorter" for how long it is banned in all.
 	Kind   string     `json:"kind"`
-	Before *time.Time `json:"before,omitempty"` // of its first ban
-	After  *time.Time `json:"after,omitempty"`
-	// BeforeTotal and AfterTotal are the seconds that it is banned in all; negative for ever.
+	Before *time.Time `json:"before,omitempty"` // its first ban in the first configuration
+	After  *time.Time `json:"after,omitempty"`  // and in the second
+	// BeforeBans and AfterBans are how many bans it gets, BeforeTotal and AfterTotal the seconds that these
+	// last together; negative for ever.
+	BeforeBans  int   `json:"before_bans"`
+	AfterBans   int   `json:"after_bans"`
 	BeforeTotal int64 `json:"before_total"`
 	AfterTotal  int64 `json:"after_total"`
 }
 
-// total is what a jail does to an ID.
-type total struct {
-	first   time.Time
-	seconds int64
-}
-
-// Diff compares what two configurations would have done with the same logs. Bans beyond the limit of the
-// runs are not compared.
-func Diff(before, after *Result) []Change {
-	var changes []Change
-	a, b := totals(before), totals(after)
-	for key, x := range a {
-		y, both := b[key]
-		c := Change{Jail: key[0], ID: key[1], Before: &x.first, BeforeTotal: x.seconds}
-		if !both {
-			c.Kind = "spared"
-			changes = append(changes, c)
+// Compare tells what another configuration would have done differently with the same logs. Both runs must
+// have been made with Options.Compare. Limit is the number of changes that are told one by one; negative is
+// all.
+func Compare(before, after *Result, limit int) *Comparison {
+	c := &Comparison{Changed: map[string]int{}, Uncompared: before.others + after.others, Changes: []Change{}}
+	for key, x := range before.totals {
+		y := after.totals[key]
+		kind := compared(x, y)
+		if kind == "" {
 			continue
 		}
-		c.After, c.AfterTotal = &y.first, y.seconds
-		switch {
-		case y.first.Before(x.first):
-			c.Kind = "earlier"
-		case y.first.After(x.first):
-			c.Kind = "later"
-		case longer(y.seconds, x.seconds):
-			c.Kind = "longer"
-		case longer(x.seconds, y.seconds):
-			c.Kind = "shorter"
-		default:
-			continue
+		change := Change{Jail: key.Jail, ID: key.ID.String(), Kind: kind, Before: &x.first, BeforeBans: x.bans, BeforeTotal: x.seconds}
+		if y != nil {
+			change.After, change.AfterBans, change.AfterTotal = &y.first, y.bans, y.seconds
 		}
-		changes = append(changes, c)
+		c.Changes = append(c.Changes, change)
 	}
-	for key, y := range b {
-		if _, both := a[key]; !both {
-			changes = append(changes, Change{Jail: key[0], ID: key[1], Kind: "banned", After: &y.first, AfterTotal: y.seconds})
+	for key, y := range after.totals {
+		if before.totals[key] == nil {
+			c.Changes = append(c.Changes, Change{
+				Jail: key.Jail, ID: key.ID.String(), Kind: "banned", After: &y.first, AfterBans: y.bans, AfterTotal: y.seconds,
+			})
 		}
 	}
-	slices.SortFunc(changes, func(a, b Change) int {
+	for _, x := range c.Changes {
+		c.Changed[x.Kind]++
+	}
+	slices.SortFunc(c.Changes, func(a, b Change) int {
 		return cmp.Or(cmp.Compare(a.Jail, b.Jail), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.ID, b.ID))
 	})
-	return changes
+	if limit >= 0 && len(c.Changes) > limit {
+		c.Changes = slices.Clone(c.Changes[:limit])
+	}
+	return c
+}
+
+// compared says what became of an ID that the first configuration bans; empty for the same.
+func compared(x, y *total) string {
+	switch {
+	case y == nil:
+		return "spared"
+	case y.first.Before(x.first):
+		return "earlier"
+	case y.first.After(x.first):
+		return "later"
+	case longer(y.seconds, x.seconds):
+		return "longer"
+	case longer(x.seconds, y.seconds):
+		return "shorter"
+	}
+	return ""
 }
 
 // longer reports whether a is the longer of two times, one that never ends being the longest.
@@ -72,25 +96,4 @@ func longer(a, b int64) bool {
 		return a < 0 && b >= 0
 	}
 	return a > b
-}
-
-func totals(r *Result) map[[2]string]total {
-	all := map[[2]string]total{}
-	for _, j := range r.Jails {
-		for _, b := range j.Bans {
-			key := [2]string{j.Name, b.ID}
-			t, known := all[key]
-			if !known {
-				t.first = b.Time
-			}
-			switch {
-			case b.Duration < 0 || t.seconds < 0:
-				t.seconds = -1
-			default:
-				t.seconds += b.Duration
-			}
-			all[key] = t
-		}
-	}
-	return all
 }

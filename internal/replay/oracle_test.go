@@ -64,6 +64,16 @@ type question struct {
 	Lines                       []string
 }
 
+// past is a filter for lines of any time.
+func past(tb testing.TB, regex string, now time.Time) *filter.Filter {
+	tb.Helper()
+	f, err := filter.New(filter.Options{FailRegex: []string{regex}, Local: time.UTC, NoTimeCheck: true, AllYears: true}, now)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return f
+}
+
 // randomLog is a day of failures of a few addresses, in bursts and alone, with other lines between.
 func randomLog(r *rand.Rand, start time.Time) []string {
 	var lines []string
@@ -105,9 +115,9 @@ func TestReplayBansAsFail2ban(t *testing.T) {
 		res, err := replay.Run(t.Context(), replay.Options{
 			Jails: []replay.Jail{{
 				Policy: jail.Policy{Jail: "app", MaxRetry: q.MaxRetry, FindTime: time.Duration(q.FindTime) * time.Second, BanTime: time.Duration(q.BanTime) * time.Second},
-				Filter: filter.Options{FailRegex: []string{q.Regex}, Local: time.UTC},
+				Filter: past(t, q.Regex, start),
 			}},
-			Logs: []replay.Log{{Name: "app.log", Now: start.Add(1000 * time.Hour), Open: func() (io.ReadCloser, error) {
+			Logs: []replay.Log{{Name: "app.log", Written: start.Add(1000 * time.Hour), Open: func() (io.ReadCloser, error) {
 				return io.NopCloser(strings.NewReader(strings.Join(q.Lines, "\n") + "\n")), nil
 			}}},
 		})
@@ -148,9 +158,9 @@ func BenchmarkReplay(b *testing.B) {
 		res, err := replay.Run(b.Context(), replay.Options{
 			Jails: []replay.Jail{{
 				Policy: jail.Policy{Jail: "app", MaxRetry: 5, FindTime: time.Hour, BanTime: time.Hour},
-				Filter: filter.Options{FailRegex: []string{`^ \S+ app\[\d+\]: failure from <ADDR>$`}, Local: time.UTC},
+				Filter: past(b, `^ \S+ app\[\d+\]: failure from <ADDR>$`, at),
 			}},
-			Logs: []replay.Log{{Name: "x", Now: at, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text.String())), nil }}},
+			Logs: []replay.Log{{Name: "x", Written: at, Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text.String())), nil }}},
 		})
 		if err != nil || res.Jails[0].Matched != 1000 {
 			b.Fatalf("%+v, %v", res, err)

@@ -1,7 +1,6 @@
 package replay
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -11,40 +10,91 @@ import (
 	"unicode/utf8"
 	"unsafe"
 
+	"golang.org/x/text/encoding"
+
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
 )
 
 const (
-	// maxLine is how many bytes of a line are tried, as many as the daemon takes.
-	maxLine = 16 << 10
-	// blockSize is what is read at once; it holds a line of the longest kind many times.
-	blockSize = 1 << 20
-	// progressLines is how many lines pass between two looks at the clock and at ctx.
+	// stopLines is how many lines pass between two looks at ctx.
+	stopLines = 1 << 8
+	// progressLines is how many lines pass between two reports, a multiple of stopLines.
 	progressLines = 1 << 14
 )
 
 // reader reads one log and makes failures of it.
 type reader struct {
-	run      *run
-	log      Log
-	in       *lines
-	group    *filter.Group
-	sessions []*filter.Session
-	jails    []int   // index in Options.Jails, by session
-	matched  []int64 // lines with a failure, by session
+	run   *run
+	log   Log
+	from  io.Closer
+	in    *lines
+	views []*view
 
-	ready []failure // of the next line that has any
-	clock time.Time // the latest time in this log
+	ready []failure // of the last line that was read, if it has any
+	clock time.Time // the latest time in this log so far
 }
 
-func (x *reader) close() { _ = x.in.close() }
+// view is a log in one encoding, with the jails that read it so.
+type view struct {
+	encoding encoding.Encoding
+	decoder  *encoding.Decoder // nil: UTF-8
+	group    *filter.Group
+	sessions []*filter.Session
+	jails    []int // index in Options.Jails, by session
+}
+
+// open readies a log for the jails that watch it.
+func (r *run) open(log Log) (*reader, error) {
+	x := &reader{run: r, log: log}
+	for i, j := range r.opts.Jails {
+		if j.Watches != nil && !j.Watches(log.Name) {
+			continue
+		}
+		v := x.view(j.Encoding)
+		v.sessions = append(v.sessions, j.Filter.NewReplay(log.Written))
+		v.jails = append(v.jails, i)
+		r.result.Jails[i].Logs = append(r.result.Jails[i].Logs, log.Name)
+	}
+	for _, v := range x.views {
+		filters := make([]*filter.Filter, len(v.sessions))
+		for i, s := range v.sessions {
+			filters[i] = s.Filter()
+		}
+		v.group = filter.NewGroup(filters)
+	}
+	in, err := log.Open()
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	x.from, x.in = in, newLines(in)
+	return x, nil
+}
+
+// view gives the view in an encoding, made if there is none.
+func (x *reader) view(e encoding.Encoding) *view {
+	for _, v := range x.views {
+		if v.encoding == e {
+			return v
+		}
+	}
+	v := &view{encoding: e}
+	if e != nil {
+		v.decoder = e.NewDecoder()
+	}
+	x.views = append(x.views, v)
+	return v
+}
 
 // fill reads up to the next line with failures. It reports false at the end of the log.
 func (x *reader) fill(ctx context.Context) (bool, error) {
+	x.ready = x.ready[:0]
 	for {
-		text, err := x.in.next()
+		line, err := x.in.next()
+		if x.in.number%stopLines == 0 && ctx.Err() != nil {
+			return false, ctx.Err()
+		}
 		if errors.Is(err, io.EOF) {
 			return false, nil
 		}
@@ -52,18 +102,12 @@ func (x *reader) fill(ctx context.Context) (bool, error) {
 			return false, fmt.Errorf("read %s: %w", x.log.Name, err)
 		}
 		if x.in.number%progressLines == 0 {
-			if ctx.Err() != nil {
-				return false, ctx.Err()
-			}
-			if p := x.run.opts.Progress; p != nil {
-				p(x.run.result.Bytes+x.in.bytes, x.run.result.Lines+x.in.number)
-			}
+			x.run.progress()
 		}
-		if x.group == nil || text == "" {
-			continue
-		}
-		if err := x.try(ctx, text); err != nil {
-			return false, err
+		for _, v := range x.views {
+			if err := x.try(ctx, v, line); err != nil {
+				return false, err
+			}
 		}
 		if len(x.ready) > 0 {
 			return true, nil
@@ -71,76 +115,103 @@ func (x *reader) fill(ctx context.Context) (bool, error) {
 	}
 }
 
-// try asks the jails about a line.
-func (x *reader) try(ctx context.Context, text string) error {
-	wanted := x.group.Scan(text)
-	kept := false
-	for i, s := range x.sessions {
+// decode makes text of a line, as the daemon does; it is valid as long as the bytes are.
+func (v *view) decode(b []byte) string {
+	if v.decoder != nil {
+		if s, err := v.decoder.Bytes(b); err == nil {
+			b = s
+		}
+	}
+	switch {
+	case len(b) == 0:
+		return ""
+	case utf8.Valid(b):
+		return unsafe.String(&b[0], len(b))
+	}
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
+
+// try asks the jails of a view about a line.
+func (x *reader) try(ctx context.Context, v *view, line []byte) error {
+	text, kept := v.decode(line), false
+	wanted := v.group.Scan(text)
+	for i, s := range v.sessions {
 		if !wanted.Has(i) {
-			s.Skip(filter.Line{Text: text}, x.log.Now, false)
+			s.Skip(filter.Line{Text: text}, x.clock, false)
 			continue
 		}
 		if !kept { // filters keep lines, and the block that this one lies in is read into again
 			text, kept = strings.Clone(text), true
 		}
-		res := s.Examine(filter.Line{Text: text}, x.log.Now, false)
-		j := &x.run.result.Jails[x.jails[i]]
+		res := s.Examine(filter.Line{Text: text}, x.clock, false)
+		if res.Time.After(x.clock) && !x.run.ahead(res.Time) {
+			x.clock = res.Time
+		}
+		j := &x.run.result.Jails[v.jails[i]]
 		for _, n := range res.Notices {
 			if n.Kind == filter.NoticeGaveUp {
 				j.GaveUp++
 			}
 		}
-		failed := false
+		if len(res.Matches) > 0 {
+			j.Matched++
+		}
 		for _, m := range res.Matches {
-			failed = true
-			if err := x.take(ctx, i, m, text); err != nil {
+			if err := x.take(ctx, v.jails[i], m, text); err != nil {
 				return err
 			}
-		}
-		if failed {
-			x.matched[i]++
 		}
 	}
 	return nil
 }
 
 // take makes failures of a match.
-func (x *reader) take(ctx context.Context, session int, m filter.Match, text string) error {
-	index := x.jails[session]
+func (x *reader) take(ctx context.Context, index int, m filter.Match, text string) error {
 	j, opts := &x.run.result.Jails[index], x.run.opts.Jails[index]
 	ids := []ident.ID{m.ID}
 	if m.Host != "" {
 		ids = nil
 		if resolve := x.run.opts.Resolve; resolve != nil {
-			var err error
-			if ids, err = resolve(ctx, m.Host); ctx.Err() != nil {
-				return ctx.Err()
-			} else if err != nil {
-				ids = nil
-			}
+			ids = resolve(ctx, m.Host)
 		}
 		if len(ids) == 0 {
 			j.Names++
-			return nil
 		}
 	}
-	if m.Time.After(x.clock) {
-		x.clock = m.Time
+	at := m.Time
+	if x.run.ahead(at) {
+		j.Ahead++
+		at = x.clock
+	}
+	if at.IsZero() { // the line has no date, nor has any before it
+		at = x.clock
 	}
 	for _, id := range ids {
-		if opts.Ignore != nil {
-			if _, ignored := opts.Ignore.Find(id); ignored {
-				j.Ignored++
-				continue
-			}
+		if opts.Ignored != nil && opts.Ignored(ctx, id) {
+			j.Ignored++
+			continue
+		}
+		if at.IsZero() {
+			j.Undated++
+			continue
 		}
 		x.ready = append(x.ready, failure{
 			jail:    index,
-			Failure: jail.Failure{ID: id, Time: m.Time, Attempts: m.Attempts},
-			place:   Place{Log: x.log.Name, Line: x.in.number, Text: text},
+			Failure: jail.Failure{ID: id, Time: at, Attempts: m.Attempts},
+			place:   Place{Log: x.log.Name, Line: x.in.number, Text: shortened(text)},
 		})
 	}
-	return nil
+	return ctx.Err() // an answer may be wrong that came of the end
+}
+
+// maxText is how much of a line is shown with a ban, in bytes.
+const maxText = 500
+
+func shortened(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // settle adds what was read to the result.
@@ -148,55 +219,9 @@ func (x *reader) settle() {
 	r := x.run.result
 	r.Lines += x.in.number
 	r.Bytes += x.in.bytes
-	for i, index := range x.jails {
-		r.Jails[index].Lines += x.in.number
-		r.Jails[index].Matched += x.matched[i]
-	}
-}
-
-// lines reads a log line by line without copying.
-type lines struct {
-	from   io.ReadCloser
-	in     *bufio.Reader
-	number int64 // of the last line, from 1
-	bytes  int64
-	long   []byte // the beginning of a line that is longer than a block
-}
-
-func newLines(r io.ReadCloser) *lines {
-	return &lines{from: r, in: bufio.NewReaderSize(r, blockSize)}
-}
-
-func (l *lines) close() error { return l.from.Close() }
-
-// next gives the next line without its end; it is valid until the next call. What is longer than maxLine is
-// cut.
-func (l *lines) next() (string, error) {
-	b, err := l.in.ReadSlice('\n')
-	l.bytes += int64(len(b))
-	if errors.Is(err, bufio.ErrBufferFull) {
-		l.long = append(l.long[:0], b[:maxLine]...)
-		for errors.Is(err, bufio.ErrBufferFull) {
-			b, err = l.in.ReadSlice('\n')
-			l.bytes += int64(len(b))
+	for _, v := range x.views {
+		for _, index := range v.jails {
+			r.Jails[index].Lines += x.in.number
 		}
-		b = l.long
 	}
-	if err != nil && (!errors.Is(err, io.EOF) || len(b) == 0) {
-		return "", err
-	}
-	l.number++
-	for len(b) > 0 && (b[len(b)-1] == '\n' || b[len(b)-1] == '\r') {
-		b = b[:len(b)-1]
-	}
-	if len(b) > maxLine {
-		b = b[:maxLine]
-	}
-	switch {
-	case len(b) == 0:
-		return "", nil
-	case utf8.Valid(b):
-		return unsafe.String(&b[0], len(b)), nil
-	}
-	return strings.ToValidUTF8(string(b), "\uFFFD"), nil
 }

@@ -3,13 +3,13 @@ package replay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
 
+	"golang.org/x/text/encoding"
+
 	"github.com/palisade-agent/palisade/internal/filter"
-	"github.com/palisade-agent/palisade/internal/filter/date"
 	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
 )
@@ -17,10 +17,23 @@ import (
 // Jail is a jail to try.
 type Jail struct {
 	Policy jail.Policy
-	Filter filter.Options
-	Ignore *jail.IgnoreList // nil ignores nobody
-	// Watches reports whether a log is one of the jail's.
+	// Filter takes times as they are: it is made with NoTimeCheck and AllYears.
+	Filter *filter.Filter
+	// Encoding is that of the jail's logs; nil is UTF-8.
+	Encoding encoding.Encoding
+	// Ignored reports whether the jail never bans an ID; nil is nobody.
+	Ignored func(ctx context.Context, id ident.ID) bool
+	// Watches reports whether a log is one of the jail's; nil is every log.
 	Watches func(path string) bool
+}
+
+// Log is one log.
+type Log struct {
+	Name string
+	// Written is when its last line was written: dates without a year are of the year before it.
+	Written time.Time
+	// Open is called once in a run, which closes what it gives.
+	Open func() (io.ReadCloser, error)
 }
 
 // Options say what is replayed, and how.
@@ -29,24 +42,29 @@ type Options struct {
 	Logs  []Log
 	// Book bounds and sets the counting; see jail.Config.
 	Book jail.Config
-	// Limit is how many bans of a jail are kept; all are counted. 0 keeps DefaultLimit.
+	// Limit is how many bans of a jail are told one by one; all are counted. 0 is DefaultLimit, negative is
+	// all of them.
 	Limit int
+	// Latest is a time that no line can be of: what is dated later happened when the lines before it did.
+	// Zero believes every date.
+	Latest time.Time
+	// Compare keeps what Compare needs.
+	Compare bool
 	// Resolve finds the addresses of names. Without it, failures of names are counted apart.
-	Resolve func(ctx context.Context, host string) ([]ident.ID, error)
-	// Progress is called now and then with how many bytes and lines have been read.
-	Progress func(bytes, lines int64)
+	Resolve func(ctx context.Context, host string) []ident.ID
+	// Progress is called now and then with how many lines have been read.
+	Progress func(lines int64)
 }
 
-// Log is one log.
-type Log struct {
-	Name string
-	// Now is the time that years are guessed by, where dates have none: no line is later.
-	Now  time.Time
-	Open func() (io.ReadCloser, error)
-}
-
-// DefaultLimit is how many bans of a jail are kept unless said otherwise.
-const DefaultLimit = 100_000
+const (
+	// DefaultLimit is how many bans of a jail are told one by one unless said otherwise. With their lines
+	// they need 12 MB at most.
+	DefaultLimit = 10_000
+	// maxPlaces bounds the memory for the lines where failures began, in bytes.
+	maxPlaces = 64 << 20
+	// maxCompared bounds of how many IDs is remembered what Compare needs, in all jails.
+	maxCompared = 1_000_000
+)
 
 // Result is what would have happened.
 type Result struct {
@@ -59,6 +77,9 @@ type Result struct {
 	Took float64 `json:"took"`
 	// Interrupted says that not everything was read.
 	Interrupted bool `json:"interrupted,omitempty"`
+
+	totals map[jail.Key]*total // with Options.Compare
+	others int                 // bans of IDs beyond those in totals
 }
 
 // JailResult is what would have happened in a jail.
@@ -68,101 +89,102 @@ type JailResult struct {
 	Lines    int64    `json:"lines"`    // of its logs
 	Matched  int64    `json:"matched"`  // lines with a failure
 	Failures int64    `json:"failures"` // counted
-	Ignored  int64    `json:"ignored"`  // failures of those whom the jail ignores
-	TooOld   int64    `json:"too_old"`  // failures that came out of order by more than findtime
-	Names    int64    `json:"names"`    // failures of names that were not resolved
-	GaveUp   int64    `json:"gave_up"`  // searches stopped at the limit of a regex
 	Banned   int64    `json:"banned"`   // bans
-	Already  int64    `json:"already"`  // failures of those who were banned already, that would have banned
-	Bans     []Ban    `json:"bans"`     // the first of them
+	// Kept are the failures, among those counted, of who was banned at the time: a ban would have kept them
+	// out of the log.
+	Kept int64 `json:"kept"`
+	// The rest was not counted.
+	Ignored int64 `json:"ignored"` // failures of those whom the jail ignores
+	TooOld  int64 `json:"too_old"` // failures that came out of order by more than findtime
+	Undated int64 `json:"undated"` // failures before the first date in the log
+	Names   int64 `json:"names"`   // failures of host names for which there is no address
+	// Ahead are matches dated later than Options.Latest: they count at the time of the lines before them.
+	Ahead  int64 `json:"ahead"`
+	GaveUp int64 `json:"gave_up"` // searches stopped at the limit of a regex
+	// Bans are the first of the bans, Options.Limit at most, in the order of their times.
+	Bans []Ban `json:"bans"`
 }
 
 // Ban is one ban that would have been.
 type Ban struct {
-	ID       string    `json:"id"`
-	Time     time.Time `json:"time"`     // of the failure that led to it
-	Duration int64     `json:"duration"` // seconds; negative: for ever
-	Count    int       `json:"count"`    // which ban of this ID it is
-	Failures int       `json:"failures"`
-	// First and Last are the failures that led to it: where they stand, and their lines.
-	First Place `json:"first"`
-	Last  Place `json:"last"`
+	ID   string    `json:"id"`
+	Time time.Time `json:"time"` // of the failure that led to it, from which its end is counted
+	// Until is its end; nil for ever.
+	Until *time.Time `json:"until,omitempty"`
+	// Duration is how long it lasts, in seconds, with what later failures prolonged it by; negative for ever.
+	Duration int64 `json:"duration"`
+	// Prolonged is how often later failures moved its end.
+	Prolonged int `json:"prolonged,omitempty"`
+	Count     int `json:"count"` // which ban of this ID it is, where ban times escalate; else 1
+	Failures  int `json:"failures"`
+	// First and Last are the first and the last failure that led to it. First is nil if too much had to be
+	// remembered.
+	First *Place `json:"first,omitempty"`
+	Last  Place  `json:"last"`
 }
 
 // Place is where a failure stands.
 type Place struct {
 	Log  string `json:"log"`
 	Line int64  `json:"line"` // its number, from 1
-	Text string `json:"text"`
+	Text string `json:"text"` // its beginning, at most 500 bytes
 }
 
 // Run replays the logs. What is read of several logs is put in the order of its times, as it would have
-// come. When ctx ends, the result is that of what was read so far, and Interrupted.
+// come. The result is never nil: after an error it is that of what was read so far, as it is when ctx ends,
+// which is no error but Interrupted.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	if o.Limit <= 0 {
+	if o.Limit == 0 {
 		o.Limit = DefaultLimit
 	}
+	o.Book.MaxLineBytes = maxPlaces
 	began := time.Now()
-	r := &run{opts: o, book: jail.NewBook(o.Book), result: &Result{}, recent: map[jail.Key]*recent{}}
-	var dates date.Compiler
+	r := &run{opts: o, book: jail.NewBook(o.Book), result: &Result{}, standing: map[jail.Key]int{}, first: map[string]string{}}
+	if o.Compare {
+		r.result.totals = map[jail.Key]*total{}
+	}
 	for _, j := range o.Jails {
 		r.book.SetJail(j.Policy)
 		r.result.Jails = append(r.result.Jails, JailResult{Name: j.Policy.Jail, Logs: []string{}, Bans: []Ban{}})
 	}
-	var readers []*reader
-	defer func() {
-		for _, x := range readers {
-			x.close()
-		}
-	}()
-	for _, log := range o.Logs {
-		x, err := r.open(log, &dates)
-		if err != nil {
-			return nil, err
-		}
-		readers = append(readers, x)
-	}
-	err := r.merge(ctx, readers)
-	for _, x := range readers {
-		x.settle()
-	}
+	err := r.read(ctx)
 	r.result.Took = time.Since(began).Seconds()
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		r.result.Interrupted = true
 		err = nil
 	}
 	return r.result, err
 }
 
-// run is one replay. It belongs to one goroutine.
-type run struct {
-	opts   Options
-	book   *jail.Book
-	result *Result
-	clock  time.Time // the latest time of any failure
-	recent map[jail.Key]*recent
-}
-
-// failure is one failure on its way to the book.
-type failure struct {
-	jail int
-	jail.Failure
-	place Place
-}
-
-// merge takes the failures of all logs in the order of their times. Within a log the order is the log's.
-func (r *run) merge(ctx context.Context, readers []*reader) error {
-	open := slices.Clone(readers)
-	for i := 0; i < len(open); {
-		more, err := open[i].fill(ctx)
+// read opens, merges and closes the logs.
+func (r *run) read(ctx context.Context) error {
+	defer func() {
+		for _, x := range r.readers {
+			x.settle()
+			_ = x.from.Close()
+		}
+	}()
+	for _, log := range r.opts.Logs {
+		x, err := r.open(log)
 		if err != nil {
 			return err
 		}
-		if !more {
-			open = slices.Delete(open, i, i+1)
-			continue
+		r.readers = append(r.readers, x)
+	}
+	return r.merge(ctx)
+}
+
+// merge takes the failures of all logs in the order of their times. Within a log the order is the log's.
+func (r *run) merge(ctx context.Context) error {
+	var open []*reader // those with a failure in hand
+	for _, x := range r.readers {
+		more, err := x.fill(ctx)
+		if err != nil {
+			return err
 		}
-		i++
+		if more {
+			open = append(open, x)
+		}
 	}
 	for len(open) > 0 {
 		next := 0
@@ -175,7 +197,6 @@ func (r *run) merge(ctx context.Context, readers []*reader) error {
 		for _, f := range x.ready {
 			r.observe(f)
 		}
-		x.ready = x.ready[:0]
 		more, err := x.fill(ctx)
 		if err != nil {
 			return err
@@ -187,155 +208,14 @@ func (r *run) merge(ctx context.Context, readers []*reader) error {
 	return nil
 }
 
-// observe counts a failure at its time.
-func (r *run) observe(f failure) {
-	j := &r.result.Jails[f.jail]
-	policy := r.opts.Jails[f.jail].Policy
-	if f.Time.IsZero() {
-		f.Time = r.clock
-	}
-	if f.Time.Before(r.clock.Add(-policy.FindTime)) {
-		j.TooOld++
+// progress tells how far the run is.
+func (r *run) progress() {
+	if r.opts.Progress == nil {
 		return
 	}
-	if f.Time.After(r.clock) {
-		r.clock = f.Time
+	var n int64
+	for _, x := range r.readers {
+		n += x.in.number
 	}
-	if r.result.First == nil {
-		at := f.Time
-		r.result.First = &at
-	}
-	at := r.clock
-	r.result.Last = &at
-	r.expire()
-	j.Failures++
-	key := jail.Key{Jail: policy.Jail, ID: f.ID}
-	r.remember(key, f, policy)
-	for _, d := range r.book.Observe(policy.Jail, f.Failure, r.clock) {
-		switch d.Kind {
-		case jail.BanStart:
-			j.Banned++
-			if len(j.Bans) < r.opts.Limit {
-				j.Bans = append(j.Bans, r.ban(d.Ban, f))
-			}
-			delete(r.recent, key)
-		case jail.Already:
-			j.Already++
-		default: // found, prolonged and the like are no bans
-		}
-	}
-}
-
-// expire ends what is over at the clock's time.
-func (r *run) expire() {
-	for {
-		next, ok := r.book.NextExpiry()
-		if !ok || next.After(r.clock) {
-			return
-		}
-		before := r.book.Sizes()
-		r.book.Expire(r.clock)
-		if r.book.Sizes() == before {
-			return // what is due this very second ends with the next
-		}
-	}
-}
-
-func (r *run) ban(b jail.Ban, last failure) Ban {
-	out := Ban{
-		ID: b.ID.String(), Time: b.Start, Duration: seconds(b.Duration), Count: b.Count, Failures: b.Failures,
-		First: last.place, Last: last.place,
-	}
-	if rec := r.recent[b.Key]; rec != nil {
-		out.First = rec.first(b.Failures)
-	}
-	return out
-}
-
-func seconds(d time.Duration) int64 {
-	if d < 0 {
-		return -1
-	}
-	return int64(d / time.Second)
-}
-
-// maxRemembered bounds of how many addresses the places of failures are remembered.
-const maxRemembered = 100_000
-
-// recent are the places of the last failures of an ID.
-type recent struct {
-	places []Place // the last of them, oldest first
-	last   time.Time
-}
-
-// remember keeps where a failure stands, as many as a ban of the jail needs.
-func (r *run) remember(key jail.Key, f failure, p jail.Policy) {
-	const most = 100
-	rec := r.recent[key]
-	if rec == nil {
-		if len(r.recent) >= maxRemembered {
-			r.forget(p.FindTime)
-		}
-		rec = &recent{}
-		r.recent[key] = rec
-	}
-	if f.Time.Sub(rec.last) > p.FindTime {
-		rec.places = rec.places[:0]
-	}
-	rec.last = f.Time
-	if len(rec.places) >= min(max(p.MaxRetry, 1), most) {
-		rec.places = slices.Delete(rec.places, 0, 1)
-	}
-	rec.places = append(rec.places, f.place)
-}
-
-// forget drops what is out of date, and if that is not enough, everything: the counting does not depend on
-// it.
-func (r *run) forget(findTime time.Duration) {
-	for key, rec := range r.recent {
-		if r.clock.Sub(rec.last) > findTime {
-			delete(r.recent, key)
-		}
-	}
-	if len(r.recent) >= maxRemembered {
-		clear(r.recent)
-	}
-}
-
-// first is the place of the first of so many failures, as far as it is remembered.
-func (rec *recent) first(failures int) Place {
-	n := len(rec.places)
-	return rec.places[max(n-max(failures, 1), 0)]
-}
-
-// open readies a log for the jails that watch it.
-func (r *run) open(log Log, dates *date.Compiler) (*reader, error) {
-	x := &reader{run: r, log: log}
-	var filters []*filter.Filter
-	for i, j := range r.opts.Jails {
-		if j.Watches != nil && !j.Watches(log.Name) {
-			continue
-		}
-		o := j.Filter
-		// The log's own time is the clock: what the server would compare with its own is compared in observe.
-		o.NoTimeCheck, o.AllYears, o.Dates = true, true, dates
-		f, err := filter.New(o, log.Now)
-		if err != nil {
-			return nil, fmt.Errorf("jail %s: %w", j.Policy.Jail, err)
-		}
-		filters = append(filters, f)
-		x.sessions = append(x.sessions, f.NewSession())
-		x.jails = append(x.jails, i)
-		x.matched = append(x.matched, 0)
-		r.result.Jails[i].Logs = append(r.result.Jails[i].Logs, log.Name)
-	}
-	if len(filters) > 0 {
-		x.group = filter.NewGroup(filters)
-	}
-	in, err := log.Open()
-	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
-	x.in = newLines(in)
-	return x, nil
+	r.opts.Progress(n)
 }

@@ -18,17 +18,25 @@ func (b *builder) filter(j *agent.Jail, dates *date.Compiler, now time.Time) {
 		b.wrong("usedns", "use yes, warn, no or raw", err)
 	}
 	j.UseDNS, j.FilterID = o.UseDNS, fmt.Sprintf("%#v", o)
-	if len(o.FailRegex) == 0 {
-		hint := "name a filter that has failregexes with filter = NAME"
-		if at := c.Origin("failregex"); c.Filter != "" && at.Key != "" && at.Section != "Definition" {
-			hint = "leave it out: it stands in place of what the filter " + c.Filter + " has"
-		}
-		b.wrong("failregex", hint, errors.New("there is nothing to look for"))
+	if b.blind(o) {
 		return
 	}
 	o.Dates = dates // says how it is made, not what it is
 	j.Filter, err = filter.New(o, now)
 	b.problems = append(b.problems, FilterProblems(c, err)...)
+}
+
+// blind reports whether there is nothing that a jail looks for, which is wrong.
+func (b *builder) blind(o filter.Options) bool {
+	if len(o.FailRegex) > 0 {
+		return false
+	}
+	hint := "name a filter that has failregexes with filter = NAME"
+	if at := b.c.Origin("failregex"); b.c.Filter != "" && at.Key != "" && at.Section != "Definition" {
+		hint = "leave it out: it stands in place of what the filter " + b.c.Filter + " has"
+	}
+	b.wrong("failregex", hint, errors.New("there is nothing to look for"))
+	return true
 }
 
 // FilterOptions are what a jail says of its filter, for filter.New. The error is for a usedns that means
