@@ -191,10 +191,11 @@ func TestLinesOfThePastAreTheirOwnClock(t *testing.T) {
 		if r.Time.After(clock) {
 			clock = r.Time
 		}
-		got := ""
+		var all []string
 		for _, m := range r.Matches {
-			got += m.ID.String() + m.Time.UTC().Format(" 2006-01-02 15:04:05")
+			all = append(all, m.ID.String()+m.Time.UTC().Format(" 2006-01-02 15:04:05"))
 		}
+		got := strings.Join(all, ", ")
 		if got != step.want {
 			t.Errorf("%q: %q, want %q", step.line, got, step.want)
 		}

@@ -1,7 +1,6 @@
 package regextest
 
 import (
-	"strings"
 
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
@@ -21,14 +20,4 @@ func dictOf(groups []filter.Capture) pickle.Dict {
 		d = append(d, pickle.Item{Key: g.Name, Value: nil})
 	}
 	return d
-}
-
-// Short shortens a regex for a headline, to so many characters as fail2ban's tool does.
-func Short(s string) string {
-	const most = 53
-	r := []rune(strings.TrimSpace(s))
-	if len(r) > most {
-		return string(r[:most-3]) + "..."
-	}
-	return string(r)
 }
