@@ -1,7 +1,6 @@
 package regextest
 
 import (
-
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
 	"github.com/palisade-agent/palisade/internal/filter"
