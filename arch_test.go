@@ -38,13 +38,15 @@ var imports = map[string][]string{
 	// fail2ban's commands, on the daemon's own control service.
 	"internal/control/f2b/executor": {"internal/config", "internal/control", "internal/control/f2b", "internal/control/f2b/pickle", "internal/source"},
 	"internal/control/f2b":          {"internal/control/f2b/pickle"},
+	// Action scripts as fail2ban runs them.
+	"internal/action": {"internal/ident", "golang.org/x/sys"},
 	"internal/agent": {
-		"internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
+		"internal/action", "internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
 	},
 	// What is made of a configuration, for the daemon and for the tools that judge without it.
 	"internal/setup": {
-		"internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/replay",
+		"internal/action", "internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/replay",
 		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
 	},
 	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},

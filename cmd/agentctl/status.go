@@ -164,10 +164,13 @@ func showJail(w io.Writer, s control.JailStatus, now time.Time) {
 		t := newTable("ACTION", "DONE BY", "")
 		for _, a := range s.Actions {
 			by := "nobody"
-			if a.Native {
+			switch {
+			case a.Native:
 				by = "our firewall"
+			case a.Script != nil:
+				by = "a script"
 			}
-			t.add(a.Name, by, a.Note)
+			t.add(a.Name, by, noteOf(a, now))
 		}
 		t.write(w)
 	}
@@ -207,4 +210,40 @@ func newest(bans []control.Ban) []control.Ban {
 	sorted := slices.Clone(bans)
 	slices.SortStableFunc(sorted, func(a, b control.Ban) int { return b.Since.Compare(a.Since) })
 	return sorted
+}
+
+// scriptText tells how a script stands.
+func scriptText(s *control.Script, now time.Time) string {
+	if s == nil {
+		return ""
+	}
+	var parts []string
+	if s.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting", s.Waiting))
+	}
+	if s.Since != nil {
+		parts = append(parts, fmt.Sprintf("%s runs for %s", safe(s.Running), span(now.Sub(*s.Since))))
+	}
+	parts = append(parts, fmt.Sprintf("%d done", s.Executed-s.Failed))
+	for _, n := range []struct {
+		count uint64
+		what  string
+	}{{s.Failed, "failed"}, {s.TimedOut, "of these took too long"}, {s.Dropped, "dropped"}} {
+		if n.count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n.count, n.what))
+		}
+	}
+	if s.Error != "" {
+		parts = append(parts, "last error: "+safe(s.Error))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// noteOf is what there is to say of an action.
+func noteOf(a control.Action, now time.Time) string {
+	note, script := safe(a.Note), scriptText(a.Script, now)
+	if note == "" || script == "" {
+		return note + script
+	}
+	return note + "; " + script
 }

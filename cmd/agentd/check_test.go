@@ -94,7 +94,7 @@ logpath = DIR/later.log
 [mails]
 enabled = true
 action = nftables[port=ssh]
-         mail
+         mail[timeout=soon]
 
 [journal]
 enabled = true
@@ -118,7 +118,7 @@ backend = systemd[journalflags=many]
 		"encoding":   {"error", "logencoding", "klingon", "latin1"},
 		"folder":     {"error", "logpath", "is a folder"},
 		"later":      {"warning", "logpath", "later.log", "as soon as it is there"},
-		"mails":      {"warning", "mail", "mail is not run"},
+		"mails":      {"warning", "soon", "timeout of action mail", "1m0s"},
 		"journal":    {"error", "backend", "systemd", "journalflags"},
 	} {
 		found := false
@@ -204,17 +204,14 @@ func TestAProblemOfManyJailsIsSaidOnce(t *testing.T) {
 filter = app
 logpath = DIR/app.log
 action = nftables[port=ssh, name=%(__name__)s]
-         mail
+         mail[timeout=soon]
 [a]
 enabled = true
 [b]
 enabled = true
 [mails]
 enabled = true
-action = mail
-[opens]
-enabled = true
-action = nftables[port=ssh, blocktype=accept]
+action = mail[timeout=later]
 [wrong]
 enabled = true
 maxretry = many
@@ -226,10 +223,9 @@ maxretry = many
 	}
 	out := stdout.String()
 	for _, want := range []string{
-		"[a, b, wrong] " + dir + "/jail.local:4 [DEFAULT] action = mail: action mail is not run",
-		"[mails] " + dir + "/jail.local:12 [mails] action = mail: none of the jail's actions is run",
-		"its blocktype accept does not keep anybody out",
-		"4 of 5 enabled jails can run\n",
+		"[a, b, wrong] " + dir + "/jail.local:4 [DEFAULT] action = soon: the timeout of action mail is no time",
+		"[mails] " + dir + "/jail.local:12 [mails] action = later: the timeout of action mail is no time",
+		"3 of 4 enabled jails can run\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

@@ -39,7 +39,8 @@ Options:
                            answer fail2ban-client there; none to leave it (default: what fail2ban.conf
                            says, /var/run/fail2ban/fail2ban.sock)
       --db PATH            database (default /var/lib/agentd/agentd.db)
-      --firewall KIND      auto, nft, or memory to try things without privilege (default auto)
+      --firewall KIND      auto, nft, script to leave the firewall to the action scripts alone, or memory to
+                           try things without privilege (default auto)
       --log-target TARGET  stderr or a file (default stderr)
       --log-level LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG (default INFO)
       --pidfile PATH       write the process ID there
@@ -84,9 +85,9 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 		return f, fmt.Errorf("unexpected argument %q (see agentd --help)", set.Arg(0))
 	}
 	switch f.firewall {
-	case "auto", "nft", "memory":
+	case "auto", "nft", "script", "memory":
 	default:
-		return f, fmt.Errorf("--firewall %s: use auto, nft or memory", f.firewall)
+		return f, fmt.Errorf("--firewall %s: use auto, nft, script or memory", f.firewall)
 	}
 	if _, err := parseLevel(f.logLevel); err != nil {
 		return f, fmt.Errorf("--log-level: %w", err)

@@ -77,6 +77,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	log := slog.New(handler)
 
 	loader := setup.New(f.config, f.configSet)
+	loader.Scripts = f.firewall == "script"
 	options, err := loader.Load()
 	if err != nil {
 		return err
@@ -117,6 +118,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		},
 		Record:  record.decision,
 		Ignored: record.ignored,
+		Action:  record.action,
 		Ready:   func() { close(ready) },
 		About:   about,
 	}, options)
@@ -285,6 +287,8 @@ func openBackend(f flags, log *slog.Logger) (firewall.Backend, error) {
 	case "memory":
 		log.Warn("the firewall is played in memory: nobody is kept out", "flag", "--firewall=memory")
 		return firewall.NewMemory(), nil
+	case "script": // nothing has a scope, and the bans are the scripts' alone
+		return firewall.NewNamedMemory("script", "the firewall is left to the action scripts"), nil
 	case "auto", "nft":
 		b, err := nft.New(nft.Options{Log: log})
 		if err != nil {
@@ -292,7 +296,7 @@ func openBackend(f flags, log *slog.Logger) (firewall.Backend, error) {
 		}
 		return b, nil
 	}
-	return nil, fmt.Errorf("--firewall %s is not part of this version: use auto, nft or memory", f.firewall)
+	return nil, fmt.Errorf("--firewall %s is not part of this version: use auto, nft, script or memory", f.firewall)
 }
 
 // openStore opens the database. A damaged one is moved aside, loudly: the bans of the kernel's table

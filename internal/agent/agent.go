@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/ident"
@@ -17,7 +18,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/store"
 )
 
-// Parts is what an agent is made of. All but Record, Ignored and Ready are required.
+// Parts is what an agent is made of. All but Record, Ignored, Action and Ready are required.
 type Parts struct {
 	Store    Store
 	Firewall Firewall
@@ -32,6 +33,8 @@ type Parts struct {
 	// out, one at a time and in order for each jail; they write fail2ban's log lines.
 	Record  func(jail.Decision)
 	Ignored func(jailName string, id ident.ID, by string, t time.Time)
+	// Action is told what happens to actions that are scripts, as it happens, from several goroutines.
+	Action func(action.Event)
 
 	// Ready is called once, when the bans of the last run are enforced again and the logs are read.
 	Ready func()
@@ -50,6 +53,7 @@ type Agent struct {
 	events *events
 	health *health
 	source *sources
+	script *scripts
 
 	stop    chan struct{} // closed when somebody asks for the end over the control socket
 	stopped sync.Once
@@ -72,6 +76,8 @@ func New(p Parts, o Options) *Agent {
 	}
 	a.engine = newEngine(p.Book, p.Store, p.Firewall, a.events, a.health, p.Log)
 	a.source = newSources(a.engine, p.Resolver, p.Log)
+	a.script = newScripts(a.engine, p.Resolver, p.Log, p.Action)
+	a.engine.scripts = a.script
 	return a
 }
 
@@ -128,6 +134,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.source.wait()
 	close(endEngine)
 	<-a.engine.ended
+	a.script.endAll()
 	endFirewall()
 	if err := <-fwEnded; err != nil && failure == nil && !errors.Is(err, context.Canceled) {
 		failure = fmt.Errorf("the firewall has ended: %w", err)
@@ -164,6 +171,7 @@ func (a *Agent) restore(ctx context.Context) error {
 		e.book.SetJail(j.Policy)
 	}
 	a.parts.Firewall.SetScopes(scopes(a.options.Jails))
+	a.script.apply(a.options.Jails)
 
 	// Whom a jail ignores now it does not ban again.
 	snapshot.Bans = slices.DeleteFunc(snapshot.Bans, func(b jail.Ban) bool {
@@ -184,6 +192,7 @@ func (a *Agent) restore(ctx context.Context) error {
 		if w, ok := wish(one[0]); ok {
 			wishes = append(wishes, w)
 		}
+		a.script.submit(one)
 		e.events.publish(one)
 		e.staged++
 	}
@@ -232,6 +241,7 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 	err = a.engine.do(ctx, func() {
 		now := time.Now()
 		var decisions []jail.Decision
+		a.script.endJails(gone)
 		for name := range gone {
 			decisions = append(decisions, a.engine.book.RemoveJail(name, now)...)
 		}
@@ -240,6 +250,7 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 			a.engine.book.SetJail(j.Policy)
 		}
 		a.parts.Firewall.SetScopes(scopes(o.Jails))
+		a.script.apply(o.Jails)
 		decisions = nil
 		for _, j := range o.Jails {
 			decisions = append(decisions, a.engine.book.Revive(j.Name(), now)...)

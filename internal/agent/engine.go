@@ -55,6 +55,7 @@ type observedFailure struct {
 type engine struct {
 	store    Store
 	firewall Firewall
+	scripts  *scripts
 	events   *events
 	health   *health
 	log      *slog.Logger
@@ -226,6 +227,7 @@ func (e *engine) enforce(decisions []jail.Decision) {
 	if len(wishes) > 0 {
 		e.firewall.Submit(wishes)
 	}
+	e.scripts.submit(decisions)
 	e.events.publish(decisions)
 }
 

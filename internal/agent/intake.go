@@ -233,7 +233,7 @@ func (in *intake) process(ctx context.Context, w *watch, line filter.Line, now t
 				return nil, err
 			}
 		}
-		data := captured(m.Captures)
+		data := captured(m)
 		for _, id := range ids {
 			f := jail.Failure{ID: id, Time: m.Time, Attempts: m.Attempts, Lines: m.Lines, Data: data}
 			by, ignored := w.ignorer.check(ctx, tagValues{id, m.IP, f.Time, f.Attempts, f.Lines, data})
@@ -288,14 +288,17 @@ func (in *intake) decode(b []byte) string {
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }
 
-// captured flattens a match's groups for storage and actions.
-func captured(groups map[string]filter.Value) map[string]string {
-	if len(groups) == 0 {
+// captured flattens a match's groups for storage and actions. Where the ID is not the address, "ip" is.
+func captured(m filter.Match) map[string]string {
+	if len(m.Captures) == 0 && m.IP.IsZero() {
 		return nil
 	}
-	out := make(map[string]string, len(groups))
-	for name, v := range groups {
+	out := make(map[string]string, len(m.Captures)+1)
+	for name, v := range m.Captures {
 		out[name] = v.Text
+	}
+	if !m.IP.IsZero() {
+		out["ip"] = m.IP.String()
 	}
 	return out
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/text/encoding"
 
+	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/firewall"
@@ -44,7 +45,10 @@ type Jail struct {
 
 	// Scopes are what a ban of this jail closes, one entry per firewall action that is taken over, all
 	// with the jail's Owner. Without any, bans are counted and kept but nothing enforces them.
-	Scopes  []firewall.Scope
+	Scopes []firewall.Scope
+	// Scripts are the actions that are run as scripts, in the order of the configuration. Their names are
+	// unique in the jail.
+	Scripts []action.Definition
 	Actions []control.Action // for status: what the configuration asks for and who does it
 }
 

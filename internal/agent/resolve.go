@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -21,10 +22,12 @@ const (
 // Resolver looks up host names. It is safe for concurrent use, bounded in memory, and asks for a
 // name at most once in five minutes.
 type Resolver struct {
-	lookup func(ctx context.Context, host string) ([]netip.Addr, error)
+	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
+	reverse func(ctx context.Context, addr string) ([]string, error)
 
 	mu    sync.Mutex // guards the fields below
 	cache map[string]answer
+	names map[netip.Addr]nameOf
 	own   []netip.Addr
 	ownAt time.Time
 }
@@ -41,7 +44,8 @@ func NewResolver() *Resolver {
 		lookup: func(ctx context.Context, host string) ([]netip.Addr, error) {
 			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 		},
-		cache: map[string]answer{},
+		reverse: net.DefaultResolver.LookupAddr,
+		cache:   map[string]answer{}, names: map[netip.Addr]nameOf{},
 	}
 }
 
@@ -52,8 +56,9 @@ var errOffline = errors.New("host names are not looked up")
 // is an error.
 func NewOfflineResolver() *Resolver {
 	return &Resolver{
-		lookup: func(context.Context, string) ([]netip.Addr, error) { return nil, errOffline },
-		cache:  map[string]answer{},
+		lookup:  func(context.Context, string) ([]netip.Addr, error) { return nil, errOffline },
+		reverse: func(context.Context, string) ([]string, error) { return nil, errOffline },
+		cache:   map[string]answer{}, names: map[netip.Addr]nameOf{},
 	}
 }
 
@@ -85,6 +90,40 @@ func (r *Resolver) Lookup(ctx context.Context, host string) ([]netip.Addr, error
 	}
 	r.cache[host] = answer{addrs, err, time.Now()}
 	return addrs, err
+}
+
+// nameOf is the name of an address, empty if it has none.
+type nameOf struct {
+	host string
+	at   time.Time
+}
+
+// Reverse gives the name of an address without its final dot, or nothing. Answers are remembered like those
+// of Lookup.
+func (r *Resolver) Reverse(ctx context.Context, addr netip.Addr) string {
+	r.mu.Lock()
+	n, ok := r.names[addr]
+	r.mu.Unlock()
+	if ok && time.Since(n.at) < dnsCacheTime {
+		return n.host
+	}
+	ctx, cancel := context.WithTimeout(ctx, dnsTimeout)
+	defer cancel()
+	found, err := r.reverse(ctx, addr.String())
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ""
+	}
+	n = nameOf{at: time.Now()}
+	if err == nil && len(found) > 0 {
+		n.host = strings.TrimSuffix(found[0], ".")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.names) >= dnsCacheSize {
+		clear(r.names) // they are asked for with a ban each, which costs more
+	}
+	r.names[addr] = n
+	return n.host
 }
 
 // evict drops what is too old to serve, and if that is nothing, the oldest answer. Called with mu held.

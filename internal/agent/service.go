@@ -45,6 +45,7 @@ func (s service) Status(ctx context.Context) (control.Status, error) {
 	if st.Firewall.Error != "" {
 		st.Reasons = append(st.Reasons, "firewall: "+st.Firewall.Error)
 	}
+	st.Reasons = append(st.Reasons, s.a.script.reasons()...)
 	if n := len(o.Broken); n > 0 {
 		st.Reasons = append(st.Reasons, fmt.Sprintf("configuration: %d of the enabled jails cannot run as written", n))
 	}
@@ -96,7 +97,7 @@ func (s service) Jail(ctx context.Context, name string) (control.JailStatus, err
 	}
 	st := control.JailStatus{
 		MaxRetry: j.Policy.MaxRetry, FindTime: seconds(j.Policy.FindTime), BanTime: seconds(j.Policy.BanTime),
-		Files: s.a.source.status(j), Actions: j.Actions, Bans: []control.Ban{},
+		Files: s.a.source.status(j), Actions: s.actions(j), Bans: []control.Ban{},
 	}
 	if c := s.a.source.countsOf(name); c != nil {
 		st.Lines, st.Matched, st.Ignored, st.GaveUp = c.lines.Load(), c.matched.Load(), c.ignored.Load(), c.gaveUp.Load()
@@ -115,6 +116,17 @@ func (s service) Jail(ctx context.Context, name string) (control.JailStatus, err
 		}
 	})
 	return st, err
+}
+
+// actions tells who does the actions of a jail, and how those that are scripts stand.
+func (s service) actions(j Jail) []control.Action {
+	list, stand := slices.Clone(j.Actions), s.a.script.status(j.Name())
+	for i := range list {
+		if st, runs := stand[list[i].Name]; runs && !list[i].Native {
+			list[i].Script = scriptState(st)
+		}
+	}
+	return list
 }
 
 func ban(b jail.Ban) control.Ban {

@@ -127,6 +127,23 @@ type Action struct {
 	Name   string `json:"name"`
 	Native bool   `json:"native"` // by our own firewall
 	Note   string `json:"note,omitempty"`
+	// Script tells how an action stands that is run as a script.
+	Script *Script `json:"script,omitempty"`
+}
+
+// Script is how an action stands that is run as a script. Counts are since the start of the jail.
+type Script struct {
+	Started  []string   `json:"started,omitempty"` // the families of addresses whose actionstart was run; "" is all
+	Waiting  int        `json:"waiting"`           // bans and the like that have not had their turn
+	Running  string     `json:"running,omitempty"` // the operation that is under way, as "actionban"
+	Since    *time.Time `json:"since,omitempty"`   // and since when
+	Executed uint64     `json:"executed"`          // commands
+	Failed   uint64     `json:"failed"`            // of these
+	TimedOut uint64     `json:"timed_out"`         // of these
+	Canceled uint64     `json:"canceled"`          // bans that were over before they had their turn
+	Dropped  uint64     `json:"dropped"`           // wishes that were dropped, since too many waited
+	Error    string     `json:"error,omitempty"`   // the last one
+	ErrorAt  *time.Time `json:"error_at,omitempty"`
 }
 
 // Ban is one ban in force.

@@ -15,6 +15,8 @@ import (
 // Memory is a Backend that keeps everything in memory and stops nobody. It is as strict as the kernel
 // about sets that do not exist and prefixes that do not belong in them.
 type Memory struct {
+	about About
+
 	mu     sync.Mutex // guards the fields below
 	layout Layout
 	sets   map[Set]map[netip.Prefix]time.Time // until when; zero for ever
@@ -24,12 +26,18 @@ type Memory struct {
 var _ Backend = (*Memory)(nil)
 
 // NewMemory makes an empty Memory.
-func NewMemory() *Memory { return &Memory{} }
+func NewMemory() *Memory {
+	return NewNamedMemory("memory", "bans are kept in memory only: nobody is kept out")
+}
+
+// NewNamedMemory makes an empty Memory that tells another name and note of itself: where somebody else
+// keeps out who is banned.
+func NewNamedMemory(name, note string) *Memory {
+	return &Memory{about: About{Name: name, Notes: []string{note}, CheckEvery: time.Minute}}
+}
 
 // About implements Backend.
-func (*Memory) About() About {
-	return About{Name: "memory", Notes: []string{"bans are kept in memory only: nobody is kept out"}, CheckEvery: time.Minute}
-}
+func (m *Memory) About() About { return m.about }
 
 var errClosed = errors.New("the backend is closed")
 

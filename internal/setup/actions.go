@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 
+	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
@@ -18,29 +19,77 @@ import (
 func random() float64 { return rand.Float64() } //nolint:gosec // not for secrets
 
 // actions decides who does each action of a jail. The stock firewall actions become scopes of our own
-// firewall, with the same effect on the same ports; what else a jail wants is said to be left undone.
+// firewall, with the same effect on the same ports; all others, or all if that is wished, run as scripts.
 func (b *builder) actions(j *agent.Jail) {
 	for i := range b.c.Actions {
 		a := &b.c.Actions[i]
 		at := a.Origin
 		at.Value = a.Name // of all that action says, the part that is meant
-		scope, ok, err := scopeOf(b.c.Name, a)
+		var scope firewall.Scope
+		var ok bool
+		var err error
+		if !b.scripts {
+			scope, ok, err = scopeOf(b.c.Name, a)
+		}
 		switch {
 		case err != nil:
 			for _, one := range parts(err) {
 				b.problems = append(b.problems, at.Problem(config.Error, b.c.Name, one.Error(), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
 			}
+		case a.Python:
+			b.warn(at, fmt.Sprintf("action %s is not run: it is written in Python, which this version does not run", a.Name), "leave it out to silence the warning")
+			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: "not run: written in Python"})
 		case !ok:
-			b.notRun(at, a)
-			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: "not run by this version"})
+			d := b.definition(a)
+			if err := agent.CheckScript(d); err != nil {
+				b.problems = append(b.problems, at.Problem(config.Error, b.c.Name, err.Error(), "an option may hold the tags of others, not its own"))
+				continue
+			}
+			j.Scripts = append(j.Scripts, d)
+			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: b.describeScript(a)})
 		default:
 			j.Scopes = append(j.Scopes, scope)
 			j.Actions = append(j.Actions, control.Action{Name: a.Name, Native: true, Note: describe(scope)})
 		}
 	}
-	if len(j.Actions) > 0 && len(j.Scopes) == 0 && !hasErrors(b.problems) {
-		b.warn(b.c.Origin("action"), "none of the jail's actions is run: bans are counted and nobody is kept out", "set banaction = nftables and action = %(action_)s")
+}
+
+// definition is an action as a script.
+func (b *builder) definition(a *config.Action) action.Definition {
+	d := action.Definition{Jail: b.c.Name, Name: a.Name, BanTime: b.c.BanTime}
+	for _, p := range a.Options {
+		d.Options = append(d.Options, action.Param{Name: p.Name, Value: p.Value})
 	}
+	for _, p := range a.Params {
+		d.Params = append(d.Params, action.Param{Name: p.Name, Value: p.Value})
+	}
+	if a.Python {
+		d.Python = a.Path
+	}
+	if text, ok := a.Param("timeout"); ok {
+		limit, err := config.ParseTime(text)
+		if err != nil || limit <= 0 {
+			at := a.Origin
+			at.Value = text
+			b.warn(at, fmt.Sprintf("the timeout of action %s is no time: it is %v", a.Name, action.DefaultTimeout), "write it in seconds, as timeout = 30")
+		} else {
+			d.Timeout = limit
+		}
+	}
+	return d
+}
+
+// describeScript tells people how an action is run that is not ours.
+func (b *builder) describeScript(a *config.Action) string {
+	block, _ := a.Param("blocktype")
+	_, isFirewall := firewallFamily(a.File)
+	switch {
+	case a.Python:
+		return "Python, " + a.File
+	case isFirewall && !b.scripts:
+		return fmt.Sprintf("script, since blocktype %s keeps nobody out", block)
+	}
+	return "script"
 }
 
 // parts takes errors apart that were joined.
@@ -54,16 +103,6 @@ func parts(err error) []error {
 		all = append(all, parts(e)...)
 	}
 	return all
-}
-
-// notRun warns of an action that is left undone, and says why.
-func (b *builder) notRun(at config.Origin, a *config.Action) {
-	why := "this version runs only nftables, iptables and ipset actions, by its own firewall"
-	if _, isFirewall := firewallFamily(a.File); isFirewall && !a.Python {
-		block, _ := a.Param("blocktype")
-		why = fmt.Sprintf("its blocktype %s does not keep anybody out", block)
-	}
-	b.warn(at, fmt.Sprintf("action %s is not run: %s", a.Name, why), "leave it out to silence the warning")
 }
 
 // describe tells people what a scope closes.

@@ -19,8 +19,8 @@ import (
 // Build makes a jail that can run of one that is written soundly, compiling what the reader of the
 // configuration does not. All that is wrong is returned, not only the first; with an error among it, the
 // jail cannot run. The date templates that filters share are kept in dates.
-func Build(c *config.Jail, dates *date.Compiler, now time.Time) (agent.Jail, []config.Problem) {
-	b := builder{c: c}
+func (l *Loader) Build(c *config.Jail, dates *date.Compiler, now time.Time) (agent.Jail, []config.Problem) {
+	b := builder{c: c, scripts: l.Scripts}
 	j := agent.Jail{
 		Policy:   b.policy(),
 		Poll:     strings.HasPrefix(c.Backend, "polling"),
@@ -36,6 +36,7 @@ func Build(c *config.Jail, dates *date.Compiler, now time.Time) (agent.Jail, []c
 // builder collects the problems of one jail.
 type builder struct {
 	c        *config.Jail
+	scripts  bool // also the stock firewall actions are run as scripts
 	problems []config.Problem
 }
 

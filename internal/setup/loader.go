@@ -25,6 +25,8 @@ import (
 type Loader struct {
 	// Release is whose rules are followed; fail2ban 1.1 if zero.
 	Release config.Release
+	// Scripts leaves the stock firewall actions to their scripts, too, instead of to our own firewall.
+	Scripts bool
 
 	dir     string
 	must    bool            // the folder was there once, or was asked for: the stock does not serve for it
@@ -103,14 +105,14 @@ func (l *Loader) Load() (agent.Options, error) {
 	var o agent.Options
 	var dates date.Compiler
 	for i := range c.Jails {
-		j, wrong := Build(&c.Jails[i], &dates, time.Now())
+		j, wrong := l.Build(&c.Jails[i], &dates, time.Now())
 		problems = append(problems, wrong...)
 		if !hasErrors(wrong) {
 			o.Jails = append(o.Jails, j)
 		}
 	}
 	for i := range c.Unsound { // all that is wrong is told at once
-		_, wrong := Build(&c.Unsound[i], &dates, time.Now())
+		_, wrong := l.Build(&c.Unsound[i], &dates, time.Now())
 		problems = append(problems, wrong...)
 	}
 	problems = append(problems, l.lost(o.Jails, problems)...)
