@@ -360,8 +360,8 @@ func (m *machine) check(ctx context.Context, family, refuse string, force bool) 
 	if m.run(ctx, opCheck, c) {
 		return sane, nil
 	}
-	if ended := ctx.Err() != nil; ended {
-		return broken, nil // the check was, and says nothing
+	if ctx.Err() != nil {
+		return broken, nil //nolint:nilerr // it was ended, and says nothing
 	}
 	m.record(Event{Kind: CheckFailed, Operation: refuse, Family: family})
 	if refuse != "" {

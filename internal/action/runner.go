@@ -176,9 +176,7 @@ func (r *Runner) flush(ctx context.Context, w wish) {
 // settle notes how an operation ended.
 func (r *Runner) settle(op string, t *Ticket, err error) {
 	r.mu.Lock()
-	if err == nil {
-		r.status.FailedLast = false
-	} else {
+	if err != nil {
 		// Which command failed, and how, is the error of the last one, if it was one that failed.
 		if !errors.Is(err, errCommand) || r.status.Err == nil {
 			r.status.Err = err
@@ -202,6 +200,7 @@ func (r *Runner) execute(ctx context.Context, sh shell, number uint64, op string
 	r.mu.Lock()
 	r.status.Running, r.status.Since = "", time.Time{}
 	r.status.Executed++
+	r.status.FailedLast = !res.OK()
 	if !res.OK() {
 		r.status.Failed++
 		r.status.Err = res.problem(op)
