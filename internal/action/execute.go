@@ -39,7 +39,7 @@ func (s shell) run(ctx context.Context, c Command, limit time.Duration) Result {
 	r := Result{Command: c, Exit: -1, Limit: limit}
 	args := append([]string{"-c", c.Script}, c.Args...)
 	cmd := exec.Command(s.path, args...) //nolint:noctx // its end is ours: first a signal to the group, then another
-	p, err := startProcess(cmd)
+	p, err := startProcess(cmd, nil)
 	if err != nil {
 		r.Err = err
 		return r
@@ -83,8 +83,9 @@ type process struct {
 	kept    [2]keeper
 }
 
-// startProcess starts a program with no input, and outputs that we read.
-func startProcess(cmd *exec.Cmd) (*process, error) {
+// startProcess starts a program, without input unless it has one, and with outputs that we keep in part; what it
+// prints is listen's, if there is one, which reads to the end.
+func startProcess(cmd *exec.Cmd, listen func(io.Reader)) (*process, error) {
 	p := &process{ended: make(chan struct{}), release: make(chan struct{}), reaped: make(chan struct{})}
 	var theirs [2]*os.File
 	closeAll := func() {
@@ -115,7 +116,13 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	p.pid = cmd.Process.Pid
 	for i := range theirs {
 		theirs[i].Close()
-		p.readers.Go(func() { p.kept[i].readAll(p.pipes[i]) })
+		p.readers.Go(func() {
+			if i == 0 && listen != nil {
+				listen(p.pipes[i])
+				return
+			}
+			p.kept[i].readAll(p.pipes[i])
+		})
 	}
 	go p.wait(cmd)
 	return p, nil

@@ -36,6 +36,9 @@ func compile(d Definition, o *Options) (*program, error) {
 		d.Timeout = DefaultTimeout
 	}
 	p := &program{Definition: d, options: properties{}, texts: map[string]*texts{}}
+	if d.Python != "" {
+		return p, nil // its parameters are arguments, and are not looked into
+	}
 	for _, op := range []string{opStart, opBan, opReban, opUnban, opCheck, opRepair, opFlush, opStop, opReload} {
 		p.options[op] = ""
 	}

@@ -17,6 +17,8 @@ const DefaultMaxWaiting = 10_000
 type Options struct {
 	// Shell executes commands. Default: /bin/sh.
 	Shell string
+	// Python runs actions that are written in it. Default: python3.
+	Python string
 	// MaxWaiting is how many IDs may wait. What waits longest is dropped for more. Default: DefaultMaxWaiting.
 	MaxWaiting int
 	// NoIPv6 leaves out the start for IPv6 where an action starts for both families at once.
@@ -57,12 +59,28 @@ type Status struct {
 	FailedLast bool
 }
 
+// performer does what an action can do. What fails is in the commands that it has executed, or in the error.
+type performer interface {
+	configure(*program)
+	start(context.Context) error
+	ban(context.Context, Ticket) error
+	unban(context.Context, Ticket) error
+	prolong(context.Context, Ticket) error
+	again(ctx context.Context, t Ticket, failure time.Time) (rebanned bool, err error)
+	flush(context.Context) error
+	consistent(ctx context.Context, refuse string) error
+	reload(context.Context) error
+	stop(context.Context) error
+	startedFamilies() []string
+}
+
 // Runner runs one action of one jail. Make one with New; it works while Run does. Its other methods are safe
 // for concurrent use and never wait for a command.
 type Runner struct {
 	options Options
 	mailbox *mailbox
-	machine *machine
+	program *program  // belongs to the goroutine of Run
+	does    performer // too
 
 	mu         sync.Mutex // guards the fields below
 	definition Definition // as of the last Reload
@@ -82,19 +100,39 @@ func New(d Definition, o Options) (*Runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{options: o, mailbox: newMailbox(o.MaxWaiting), definition: d, whole: p.has(opFlush), status: Status{Name: d.Name}}
-	r.machine = &machine{program: p, options: &r.options, record: r.record, executed: map[string]map[string]string{}}
+	if o.Python == "" {
+		o.Python = "python3"
+	}
+	r := &Runner{options: o, mailbox: newMailbox(o.MaxWaiting), program: p, definition: d, whole: p.has(opFlush), status: Status{Name: d.Name}}
+	var number uint64
+	m := &machine{program: p, options: &r.options, record: r.record, executed: map[string]map[string]string{}}
+	m.execute = func(ctx context.Context, op string, c Command, limit time.Duration) bool {
+		return r.execute(op, func() Result {
+			res := shell{path: r.options.Shell}.run(ctx, c, limit)
+			number++
+			res.Number = number
+			return res
+		})
+	}
+	r.does = m
+	if d.Python != "" {
+		r.does = &python{machine: m, timed: func(op string, f func() Result) bool {
+			return r.execute(op, func() Result {
+				res := f()
+				number++
+				res.Number = number
+				return res
+			})
+		}}
+	}
 	return r, nil
 }
 
 // Run executes what is wished, until Stop has had its turn or ctx ends; then the command under way is killed.
 // It is called once.
 func (r *Runner) Run(ctx context.Context) error {
-	sh := shell{path: r.options.Shell}
-	var number uint64
-	r.machine.execute = func(ctx context.Context, op string, c Command, limit time.Duration) bool {
-		number++
-		return r.execute(ctx, sh, number, op, c, limit)
+	if p, is := r.does.(*python); is {
+		defer p.close()
 	}
 	for {
 		wishes, ok := r.mailbox.take()
@@ -120,18 +158,18 @@ func (r *Runner) Run(ctx context.Context) error {
 
 // carryOut does what one wish asks for.
 func (r *Runner) carryOut(ctx context.Context, w wish) {
-	m := r.machine
+	m := r.does
 	switch w.kind {
 	case wishStart:
 		r.settle(opStart, nil, m.start(ctx))
 	case wishBan:
-		if !m.program.skips(&w.ticket) {
+		if !r.program.skips(&w.ticket) {
 			r.settle(opBan, &w.ticket, m.ban(ctx, w.ticket))
 		}
 	case wishUnban:
 		r.settle(opUnban, &w.ticket, m.unban(ctx, w.ticket))
 	case wishProlong:
-		if !m.program.skips(&w.ticket) {
+		if !r.program.skips(&w.ticket) {
 			r.settle(opProlong, &w.ticket, m.prolong(ctx, w.ticket))
 		}
 	case wishAgain:
@@ -140,6 +178,7 @@ func (r *Runner) carryOut(ctx context.Context, w wish) {
 	case wishFlush:
 		r.flush(ctx, w)
 	case wishReload:
+		r.program = w.program
 		m.configure(w.program)
 		r.settle(opReload, nil, m.reload(ctx))
 	case wishStop:
@@ -149,8 +188,8 @@ func (r *Runner) carryOut(ctx context.Context, w wish) {
 
 // flush ends all bans: by one command, or one by one.
 func (r *Runner) flush(ctx context.Context, w wish) {
-	m := r.machine
-	if !m.program.has(opFlush) {
+	m := r.does
+	if !r.program.has(opFlush) {
 		for i := range w.tickets {
 			if ctx.Err() != nil {
 				return
@@ -167,7 +206,7 @@ func (r *Runner) flush(ctx context.Context, w wish) {
 	}
 	r.record(Event{Kind: FlushFailed, Operation: opFlush})
 	refuse := opFlush
-	if isTrue(m.program.options["actionrepair_on_unban"]) {
+	if isTrue(r.program.options["actionrepair_on_unban"]) {
 		refuse = ""
 	}
 	r.settle(opCheck, nil, m.consistent(ctx, refuse))
@@ -183,20 +222,19 @@ func (r *Runner) settle(op string, t *Ticket, err error) {
 		}
 		r.status.ErrAt, r.status.FailedLast = time.Now(), true
 	}
-	r.status.Started = r.machine.startedFamilies()
+	r.status.Started = r.does.startedFamilies()
 	r.mu.Unlock()
 	if err != nil {
 		r.record(Event{Kind: Failed, Operation: op, Ticket: t, Err: err})
 	}
 }
 
-// execute runs one command and tells of it.
-func (r *Runner) execute(ctx context.Context, sh shell, number uint64, op string, c Command, limit time.Duration) bool {
+// execute does one thing and tells of it.
+func (r *Runner) execute(op string, do func() Result) bool {
 	r.mu.Lock()
 	r.status.Running, r.status.Since = op, time.Now()
 	r.mu.Unlock()
-	res := sh.run(ctx, c, limit)
-	res.Number = number
+	res := do()
 	r.mu.Lock()
 	r.status.Running, r.status.Since = "", time.Time{}
 	r.status.Executed++

@@ -36,9 +36,6 @@ func (b *builder) actions(j *agent.Jail) {
 			for _, one := range parts(err) {
 				b.problems = append(b.problems, at.Problem(config.Error, b.c.Name, one.Error(), "write ports as ssh, 22 or 8000:8010, and protocol as tcp, udp or all"))
 			}
-		case a.Python:
-			b.warn(at, fmt.Sprintf("action %s is not run: it is written in Python, which this version does not run", a.Name), "leave it out to silence the warning")
-			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: "not run: written in Python"})
 		case !ok:
 			d := b.definition(a)
 			if err := agent.CheckScript(d); err != nil {
