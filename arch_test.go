@@ -36,8 +36,11 @@ var imports = map[string][]string{
 	"internal/control":            {"golang.org/x/sys"},
 	"internal/control/f2b/pickle": {},
 	// fail2ban's commands, on the daemon's own control service.
-	"internal/control/f2b/executor": {"internal/config", "internal/control", "internal/control/f2b", "internal/control/f2b/pickle", "internal/source"},
-	"internal/control/f2b":          {"internal/control/f2b/pickle"},
+	"internal/control/f2b/executor": {
+		"internal/config", "internal/control", "internal/control/f2b", "internal/control/f2b/pickle", "internal/filter", "internal/ident",
+		"internal/setup", "internal/source",
+	},
+	"internal/control/f2b": {"internal/control/f2b/pickle"},
 	// Action scripts as fail2ban runs them.
 	"internal/action": {"internal/ident", "golang.org/x/sys"},
 	"internal/agent": {

@@ -327,7 +327,7 @@ func (c *fail2banClient) command(ctx context.Context, words []string) int {
 	defer cancel()
 	value, err := f2b.Ask(ctx, path, request)
 	if d := control.NewClient(c.agentd); c.socket == "" && nobody(err) && d.Ping(ctx) == nil {
-		value, err = executor.Handler{Service: d}.Handle(ctx, request)
+		value, err = askAgentd(ctx, d, request)
 	}
 	if e, ok := errors.AsType[*f2b.ExceptionError](err); ok {
 		c.say("ERROR", "NOK: %s", f2b.Repr(pickle.Tuple(e.Args)))
@@ -344,6 +344,19 @@ func (c *fail2banClient) command(ctx context.Context, words []string) int {
 	}
 	fmt.Fprintln(c.stdout, printable(f2b.Beautify(words, tame(words, value))))
 	return 0
+}
+
+// askAgentd asks over agentd's own socket.
+func askAgentd(ctx context.Context, d *control.Client, command []any) (any, error) {
+	request, err := f2b.Request(command)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := d.Fail2ban(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	return f2b.Result(answer)
 }
 
 // tame escapes what would not print in the IDs of a list that is shown as plain text: an attacker may have

@@ -89,13 +89,11 @@ func TestWhatAgentdDoesNotAnswerIsAFailure(t *testing.T) {
 		"set nope banip 192.0.2.1": "Sorry but the jail 'nope' does not exist\n",
 		"get":                      "Sorry but the command is invalid\n",
 		"set sshd":                 "Sorry but the command is invalid\n",
-		"unban":                    "Sorry but the command is invalid\n",
+		"unban":                    "Invalid command\n",
 		"set sshd unbanip --report-absent 1.2.3.4": "not banned: ['1.2.3.4']\n",
-		"set sshd bantime 5":                       "is not part of this version",
-		"get sshd failregex":                       "is not part of this version",
-		"flushlogs":                                "flushlogs is not part of this version",
-		"stop sshd":                                "stop sshd is not part of this version",
-		"nonsense\x1b":                             "is not part of this version",
+		"set sshd nonsense 5":                      "Invalid command 'nonsense' (no set action or not yet implemented)\n",
+		"get sshd nonsense":                        "Invalid command (no get action or not yet implemented)\n",
+		"nonsense\x1b":                             "Invalid command\n",
 	} {
 		code, out, talk := asClientOf(t, agentd, "", strings.Split(command, " ")...)
 		if code != clientFailed || !strings.Contains(out, want) || !strings.Contains(talk, "NOK: (") || strings.Contains(out+talk, "\x1b") {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -11,7 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/control/f2b"
+	"github.com/palisade-agent/palisade/internal/control/f2b/executor"
+	"github.com/palisade-agent/palisade/internal/filter"
 )
 
 // fake is a daemon with a bit of everything, also text that an attacker chose. Its clock stands still.
@@ -244,12 +249,38 @@ func (f fake) Events(_ context.Context, each func(control.Event) error) error {
 	return nil
 }
 
+// fakeJails are the jails of a fake daemon, which cannot be changed.
+type fakeJails struct {
+	executor.Jails
+	fake fake
+}
+
+func (f fakeJails) Config(name string) (config.Jail, *filter.Filter, error) {
+	s, err := f.fake.Jail(context.Background(), name)
+	j := config.Jail{
+		Name: name, MaxRetry: s.MaxRetry, FindTime: time.Duration(s.FindTime) * time.Second, BanTime: time.Duration(s.BanTime) * time.Second,
+		LogPaths: []config.LogPath{{Pattern: "/var/log/" + name + ".log"}}, Actions: []config.Action{{Name: "nftables"}},
+	}
+	return j, nil, err
+}
+
+func (fakeJails) Pending() []string { return nil }
+
+func (fakeJails) Global() config.Global { return config.Global{} }
+
 // serve runs a fake daemon until the test ends or it is told to stop.
 func serve(t *testing.T, state string) (socket string) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "s")
 	ctx, cancel := context.WithCancel(context.Background())
-	s, err := control.Listen(ctx, socket, control.ServerOptions{Service: fake{state, cancel}})
+	daemon := fake{state, cancel}
+	commands := executor.Handler{Service: daemon, Jails: fakeJails{fake: daemon}}
+	s, err := control.Listen(ctx, socket, control.ServerOptions{
+		Service: daemon,
+		Fail2ban: func(ctx context.Context, request []byte) []byte {
+			return f2b.Execute(ctx, commands, slog.New(slog.DiscardHandler), request)
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

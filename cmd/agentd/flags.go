@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime/debug"
+
+	"github.com/palisade-agent/palisade/internal/config"
 )
 
 // flags are the command line.
@@ -41,8 +45,10 @@ Options:
       --db PATH            database (default /var/lib/agentd/agentd.db)
       --firewall KIND      auto, nft, script to leave the firewall to the action scripts alone, or memory to
                            try things without privilege (default auto)
-      --log-target TARGET  stderr or a file (default stderr)
-      --log-level LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG (default INFO)
+      --log-target TARGET  stderr, stdout, syslog, journal or a file (default: logtarget of fail2ban.conf,
+                           else stderr)
+      --log-level LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG (default: loglevel of
+                           fail2ban.conf, else INFO)
       --pidfile PATH       write the process ID there
       --check              check the configuration, say everything that is wrong, and exit
       --version            print the version
@@ -69,8 +75,8 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	set.StringVar(&f.f2bSocket, "fail2ban-socket", "", "")
 	set.StringVar(&f.db, "db", "/var/lib/agentd/agentd.db", "")
 	set.StringVar(&f.firewall, "firewall", "auto", "")
-	set.StringVar(&f.logTarget, "log-target", "stderr", "")
-	set.StringVar(&f.logLevel, "log-level", "INFO", "")
+	set.StringVar(&f.logTarget, "log-target", "", "")
+	set.StringVar(&f.logLevel, "log-level", "", "")
 	set.StringVar(&f.pidfile, "pidfile", "", "")
 	set.BoolVar(&f.check, "check", false, "")
 	set.BoolVar(&f.version, "version", false, "")
@@ -89,7 +95,7 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	default:
 		return f, fmt.Errorf("--firewall %s: use auto, nft, script or memory", f.firewall)
 	}
-	if _, err := parseLevel(f.logLevel); err != nil {
+	if _, err := parseLevel(cmp.Or(f.logLevel, "INFO")); err != nil {
 		return f, fmt.Errorf("--log-level: %w", err)
 	}
 	if f.config == "" {
@@ -107,21 +113,30 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	return f, nil
 }
 
-// openLog opens the target of the log.
-func openLog(f flags, stderr io.Writer) (h *lineHandler, closeLog func(), err error) {
-	level, err := parseLevel(f.logLevel)
+// openLog opens the log: what the flags say, else what fail2ban.conf does, else standard error.
+func openLog(f flags, g config.Global, out outputs) (*lineHandler, error) {
+	name, levelText, socket := f.logTarget, f.logLevel, g.SyslogSocket
+	if name == "" {
+		name = "stderr"
+		if !g.Origin("logtarget").IsZero() {
+			name = g.LogTarget
+		}
+	}
+	if levelText == "" {
+		levelText = "INFO"
+		if !g.Origin("loglevel").IsZero() {
+			levelText = g.LogLevel
+		}
+	}
+	level, err := parseLevel(levelText)
+	if err != nil { // in fail2ban.conf, where it is told as a problem
+		level = slog.LevelInfo
+	}
+	c, err := newLogControl(name, socket, level, out)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	style := logStyle{date: true, padding: true}
-	if f.logTarget == "stderr" {
-		return newLineHandler(stderr, level, os.Getpid(), style), func() {}, nil
-	}
-	file, err := openLogFile(f.logTarget)
-	if err != nil {
-		return nil, nil, fmt.Errorf("open the log: %w", err)
-	}
-	return newLineHandler(file, level, os.Getpid(), style), file.close, nil
+	return newLineHandler(c), nil
 }
 
 // version tells what this binary was built from.

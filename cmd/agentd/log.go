@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/ident"
@@ -31,29 +28,13 @@ type logStyle struct {
 // Attributes follow the message as key=value, quoted where needed, so that no text from a log line
 // can forge a line or a terminal escape.
 type lineHandler struct {
-	out    *lockedWriter
-	level  slog.Leveler
-	pid    int
-	style  logStyle
+	*logControl
 	attrs  string
 	logger string // the name in the second column
 }
 
-// lockedWriter serialises whole lines.
-type lockedWriter struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
-}
-
-func (l *lockedWriter) write(b []byte) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, err := l.w.Write(b)
-	return err
-}
-
-func newLineHandler(w io.Writer, level slog.Leveler, pid int, style logStyle) *lineHandler {
-	return &lineHandler{out: &lockedWriter{w: w}, level: level, pid: pid, style: style, logger: "fail2ban.server"}
+func newLineHandler(c *logControl) *lineHandler {
+	return &lineHandler{logControl: c, logger: "fail2ban.server"}
 }
 
 // Enabled implements slog.Handler.
@@ -80,16 +61,7 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 
 // line writes one line of the log.
 func (h *lineHandler) line(t time.Time, logger string, level slog.Level, msg string) error {
-	var b bytes.Buffer
-	if h.style.date {
-		b.WriteString(t.Local().Format("2006-01-02 15:04:05,000 "))
-	}
-	if h.style.padding {
-		fmt.Fprintf(&b, "%-24s[%d]: %-7s %s\n", logger, h.pid, levelName(level), msg)
-	} else {
-		fmt.Fprintf(&b, "%s[%d]: %s %s\n", logger, h.pid, levelName(level), msg)
-	}
-	return h.out.write(b.Bytes())
+	return h.write(entry{t, logger, level, msg})
 }
 
 // prose is the value of an attribute that is written for people: it stands in the line without its key

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -11,9 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
 )
+
+// lineTo is a handler that writes to a buffer.
+func lineTo(w io.Writer, level slog.Level, pid int, style logStyle) *lineHandler {
+	c := &logControl{target: &stream{w, pid, style}}
+	c.level.Set(level)
+	return newLineHandler(c)
+}
 
 func TestDecisionsAreLoggedInFail2bansWords(t *testing.T) {
 	at := time.Date(2026, 11, 22, 12, 0, 0, 0, time.Local)
@@ -27,7 +36,7 @@ func TestDecisionsAreLoggedInFail2bansWords(t *testing.T) {
 		"fail2ban.actions        [4711]: INFO    [sshd] Ignore 192.0.2.1, expired bantime":     {Kind: jail.Expired, Key: key},
 	} {
 		var out bytes.Buffer
-		recorder{newLineHandler(&out, slog.LevelInfo, 4711, logStyle{date: true, padding: true})}.decision(d)
+		recorder{lineTo(&out, slog.LevelInfo, 4711, logStyle{date: true, padding: true})}.decision(d)
 		stamp, rest, _ := strings.Cut(out.String(), " fail2ban")
 		if "fail2ban"+rest != want+"\n" {
 			t.Errorf("got  %q\nwant %q", "fail2ban"+rest, want)
@@ -40,7 +49,7 @@ func TestDecisionsAreLoggedInFail2bansWords(t *testing.T) {
 
 func TestTextFromALogCannotForgeALine(t *testing.T) {
 	var out bytes.Buffer
-	h := newLineHandler(&out, slog.LevelDebug, 1, logStyle{})
+	h := lineTo(&out, slog.LevelDebug, 1, logStyle{})
 	hostile := "bob\n2026-11-22 12:00:00,000 fail2ban.actions [1]: NOTICE [sshd] Ban 203.0.113.1\x1b[2J"
 	slog.New(h).With("jail", "a b").Warn("odd", "err", errors.New(hostile), "n", 3)
 	recorder{h}.decision(jail.Decision{Kind: jail.BanStart, Key: jail.Key{Jail: "j", ID: ident.Raw(hostile)}})
@@ -61,7 +70,7 @@ func TestLevelsHaveFail2bansNames(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	h := newLineHandler(&out, levelNotice, 1, logStyle{})
+	h := lineTo(&out, levelNotice, 1, logStyle{})
 	recorder{h}.decision(jail.Decision{Kind: jail.Found})
 	recorder{h}.ignored("j", ident.Parse("192.0.2.1"), "ip", time.Now())
 	slog.New(h).Info("quiet")
@@ -73,11 +82,11 @@ func TestLevelsHaveFail2bansNames(t *testing.T) {
 // TestTheLogFollowsItsName: after logrotate has moved the log, or has removed it, lines go to a new one.
 func TestTheLogFollowsItsName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "agentd.log")
-	h, closeLog, err := openLog(flags{logTarget: path, logLevel: "INFO"}, nil)
+	h, err := openLog(flags{logTarget: path, logLevel: "INFO"}, config.Global{}, outputs{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer closeLog()
+	defer h.close()
 	log := slog.New(h)
 	log.Info("one")
 	if err := os.Rename(path, path+".1"); err != nil {

@@ -69,19 +69,19 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 //	store ─┐                                    v
 //	keeper ┴────────────────────────────────> agent <── control server
 func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
-	handler, closeLog, err := openLog(f, stderr)
-	if err != nil {
-		return err
-	}
-	defer closeLog()
-	log := slog.New(handler)
-
 	loader := setup.New(f.config, f.configSet)
 	loader.Scripts = f.firewall == "script"
-	options, err := loader.Load()
+	live := setup.NewLive(loader)
+	options, err := live.Load()
 	if err != nil {
 		return err
 	}
+	handler, err := openLog(f, live.Global(), outputs{stdout, stderr})
+	if err != nil {
+		return err
+	}
+	defer handler.close()
+	log := slog.New(handler)
 	logProblems(log, options.Problems)
 	if len(options.Jails)+len(options.Broken) == 0 {
 		log.Warn("configuration:", "problem", prose(loader.NoJails()))
@@ -110,7 +110,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		Resolver: agent.NewResolver(),
 		Log:      log,
 		Reload: func() (agent.Options, error) {
-			o, err := loader.Load()
+			o, err := live.Load()
 			if err == nil {
 				logProblems(log, o.Problems)
 			}
@@ -123,31 +123,37 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		About:   about,
 	}, options)
 
+	live.Steer(a)
+
 	if f.pidfile != "" {
 		if err := writePID(f.pidfile); err != nil {
 			return err
 		}
 		defer os.Remove(f.pidfile)
 	}
-	server, err := control.Listen(ctx, f.socket, control.ServerOptions{Service: a.Service(), Log: log})
+	commands := executor.Handler{Service: a.Service(), Jails: live, Log: handler.logControl, Database: f.db}
+	server, err := control.Listen(ctx, f.socket, control.ServerOptions{
+		Service: a.Service(), Log: log,
+		Fail2ban: func(ctx context.Context, request []byte) []byte { return f2b.Execute(ctx, commands, log, request) },
+	})
 	if err != nil {
 		return err
 	}
 	servers := []runner{{"the control socket", server.Run}}
-	if fail2ban := listenFail2ban(ctx, f, loader, a, log); fail2ban != nil {
+	if fail2ban := listenFail2ban(ctx, f, commands, log); fail2ban != nil {
 		servers = append(servers, runner{"fail2ban's socket", fail2ban.Run})
 	}
 	return runAll(ctx, a, servers, ready, log, stdout)
 }
 
 // listenFail2ban answers fail2ban's own client, if nobody does. That it cannot is no reason not to ban.
-func listenFail2ban(ctx context.Context, f flags, l *setup.Loader, a *agent.Agent, log *slog.Logger) *f2b.Server {
+func listenFail2ban(ctx context.Context, f flags, h executor.Handler, log *slog.Logger) *f2b.Server {
 	path := f.f2bSocket
 	switch path {
 	case "none":
 		return nil
 	case "":
-		path = l.Fail2banSocket()
+		path = h.Jails.Global().Socket
 	}
 	listener, err := control.ListenUnix(ctx, path)
 	if errors.Is(err, control.ErrInUse) {
@@ -158,7 +164,7 @@ func listenFail2ban(ctx context.Context, f flags, l *setup.Loader, a *agent.Agen
 		log.Warn("fail2ban-client is not answered", "err", err)
 		return nil
 	}
-	return f2b.NewServer(listener, f2b.ServerOptions{Handler: executor.Handler{Service: a.Service()}, Log: log})
+	return f2b.NewServer(listener, f2b.ServerOptions{Handler: h, Log: log})
 }
 
 // runner is something that runs until its context ends.

@@ -171,7 +171,7 @@ func (a *Agent) restore(ctx context.Context) error {
 		e.book.SetJail(j.Policy)
 	}
 	a.parts.Firewall.SetScopes(scopes(a.options.Jails))
-	a.script.apply(a.options.Jails)
+	a.script.apply(a.options.Jails, true)
 
 	// Whom a jail ignores now it does not ban again.
 	snapshot.Bans = slices.DeleteFunc(snapshot.Bans, func(b jail.Ban) bool {
@@ -228,9 +228,23 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 	a.options = o
 	a.mu.Unlock()
 	if run == nil {
-		return control.ReloadResult{}, errors.New("the daemon is still starting: try again in a moment")
+		return control.ReloadResult{}, errStarting
 	}
 
+	if err := a.change(ctx, run, old, o, true); err != nil {
+		return control.ReloadResult{}, err
+	}
+	result := control.ReloadResult{Applied: true, Problems: o.Problems}
+	for _, j := range o.Jails {
+		result.Jails = append(result.Jails, j.Name())
+	}
+	slices.Sort(result.Jails)
+	return result, nil
+}
+
+// change brings what runs from the old options to new ones. It is called with reloading held; run is the
+// readers' life. With reload, actions are told of it that have not changed.
+func (a *Agent) change(ctx, run context.Context, old, o Options, reload bool) error {
 	gone := map[string]bool{}
 	for _, j := range old.Jails {
 		gone[j.Name()] = true
@@ -238,7 +252,7 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 	for _, j := range o.Jails {
 		delete(gone, j.Name())
 	}
-	err = a.engine.do(ctx, func() {
+	err := a.engine.do(ctx, func() {
 		now := time.Now()
 		var decisions []jail.Decision
 		a.script.endJails(gone)
@@ -250,7 +264,7 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 			a.engine.book.SetJail(j.Policy)
 		}
 		a.parts.Firewall.SetScopes(scopes(o.Jails))
-		a.script.apply(o.Jails)
+		a.script.apply(o.Jails, reload)
 		decisions = nil
 		for _, j := range o.Jails {
 			decisions = append(decisions, a.engine.book.Revive(j.Name(), now)...)
@@ -259,17 +273,12 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 		a.engine.wishAgain()
 	})
 	if err != nil {
-		return control.ReloadResult{}, err
+		return err
 	}
 	if err := a.source.apply(run, o.Jails); err != nil {
-		return control.ReloadResult{}, fmt.Errorf("follow the logs: %w", err)
+		return fmt.Errorf("follow the logs: %w", err)
 	}
-	result := control.ReloadResult{Applied: true, Problems: o.Problems}
-	for _, j := range o.Jails {
-		result.Jails = append(result.Jails, j.Name())
-	}
-	slices.Sort(result.Jails)
-	return result, nil
+	return nil
 }
 
 // Stop begins the end of Run and returns at once. With keep, the firewall keeps its bans.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -66,14 +67,15 @@ func CheckScript(d action.Definition) error {
 }
 
 // apply makes the scripts those of the jails. A jail that is new, or has a new action, is told of the bans
-// that stand, as restored ones. It is called in the engine's goroutine, or before that runs.
-func (s *scripts) apply(jails []Jail) {
+// that stand, as restored ones; one that goes on as it was is told of a reload, if it is one. It is called in the
+// engine's goroutine, or before that runs.
+func (s *scripts) apply(jails []Jail, reload bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wanted := map[string]bool{}
 	for _, j := range jails {
 		wanted[j.Name()] = true
-		s.applyJail(j)
+		s.applyJail(j, reload)
 	}
 	for name, list := range s.jails {
 		if !wanted[name] {
@@ -84,7 +86,7 @@ func (s *scripts) apply(jails []Jail) {
 }
 
 // applyJail is apply for one jail. Called with mu held.
-func (s *scripts) applyJail(j Jail) {
+func (s *scripts) applyJail(j Jail, reload bool) {
 	old := s.jails[j.Name()]
 	var list, gone []*script
 	for _, x := range old {
@@ -102,12 +104,15 @@ func (s *scripts) applyJail(j Jail) {
 			continue
 		}
 		x := old[at]
+		list = append(list, x)
+		if !reload && reflect.DeepEqual(d, x.definition) {
+			continue
+		}
 		if err := x.runner.Reload(d); err != nil { // setup has tried it
 			s.log.Error("the action goes on as it was", "jail", j.Name(), "action", d.Name, "err", err)
 		} else {
 			x.definition = d
 		}
-		list = append(list, x)
 	}
 	s.jails[j.Name()] = list
 }

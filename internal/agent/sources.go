@@ -162,8 +162,17 @@ func (s *sources) read(ctx context.Context, path string) error {
 	var since time.Time
 	poll := false
 	err := s.engine.do(ctx, func() {
+		var furthest source.Position // of those who read it already
+		for _, j := range jails {
+			if p := s.engine.positions[placeKey{j.Name(), path}].Position; p.Inode != 0 && p.Offset >= furthest.Offset {
+				furthest = p
+			}
+		}
 		for _, j := range jails {
 			p := s.engine.positions[placeKey{j.Name(), path}].Position
+			if _, fromEnd := j.watches(path); fromEnd && p.Inode == 0 {
+				p = furthest // a jail that is new here, and wants only what comes now
+			}
 			in.jails = append(in.jails, &watch{
 				jail: j, session: j.Filter.NewSession(), resume: p,
 				ignorer: s.ignorers[j.Name()], counts: s.counts[j.Name()],

@@ -133,6 +133,13 @@ func (c *Client) Reload(ctx context.Context) (v ReloadResult, err error) {
 	return v, c.post(ctx, "/v1/reload", nil, &v)
 }
 
+// Fail2ban asks for something in fail2ban's protocol.
+func (c *Client) Fail2ban(ctx context.Context, request []byte) ([]byte, error) {
+	var a Fail2banAnswer
+	err := c.post(ctx, "/v1/fail2ban", Fail2banRequest{request}, &a)
+	return a.Answer, err
+}
+
 // Stop asks the daemon to end and waits until nobody listens on the socket any more and its process has
 // gone, so that another may start.
 func (c *Client) Stop(ctx context.Context, keep bool) error {

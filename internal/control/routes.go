@@ -42,6 +42,15 @@ func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeM
 	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, r *http.Request) {
 		reply(w)(struct{}{}, v.Stop(r.Context(), r.URL.Query().Get("keep") == "1"))
 	})
+	mux.HandleFunc("POST /v1/fail2ban", func(w http.ResponseWriter, r *http.Request) {
+		withBody(w, r, func(ctx context.Context, q Fail2banRequest) (a Fail2banAnswer, err error) {
+			if s.fail2ban == nil {
+				return a, errors.New("fail2ban's commands are not answered here")
+			}
+			a.Answer = s.fail2ban(ctx, q.Request)
+			return a, nil
+		})
+	})
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case streams <- struct{}{}:

@@ -32,6 +32,8 @@ const (
 type ServerOptions struct {
 	Service Service
 	Log     *slog.Logger // nil discards
+	// Fail2ban answers a request of fail2ban's protocol; nil answers none.
+	Fail2ban func(ctx context.Context, request []byte) (answer []byte)
 }
 
 // Server answers on a control socket. Make one with Listen; it starts with Run.
@@ -39,6 +41,7 @@ type Server struct {
 	path     string
 	listener net.Listener
 	service  Service
+	fail2ban func(ctx context.Context, request []byte) (answer []byte)
 	log      *slog.Logger
 
 	requests sync.WaitGroup // under way

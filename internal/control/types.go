@@ -211,6 +211,16 @@ type ReloadResult struct {
 	Problems []Problem `json:"problems,omitempty"`
 }
 
+// Fail2banRequest is a request of fail2ban's protocol, without what ends it there.
+type Fail2banRequest struct {
+	Request []byte `json:"request"`
+}
+
+// Fail2banAnswer is the answer to one.
+type Fail2banAnswer struct {
+	Answer []byte `json:"answer"`
+}
+
 // Firewall is what the kernel holds.
 type Firewall struct {
 	FirewallState

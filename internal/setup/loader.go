@@ -29,9 +29,10 @@ type Loader struct {
 	Scripts bool
 
 	dir     string
-	must    bool            // the folder was there once, or was asked for: the stock does not serve for it
-	running map[string]bool // the jails of the last load that can run, or go on as they were
-	global  config.Global   // of the last load
+	must    bool                    // the folder was there once, or was asked for: the stock does not serve for it
+	running map[string]bool         // the jails of the last load that can run, or go on as they were
+	written map[string]*config.Jail // these jails, as they are written
+	global  config.Global           // of the last load
 }
 
 // New makes a loader for a folder. Where there is no such folder, the stock that comes with the program
@@ -125,14 +126,22 @@ func (l *Loader) Load() (agent.Options, error) {
 		}
 		o.Problems = append(o.Problems, wireProblem(p))
 	}
-	running := map[string]bool{}
+	running, written := map[string]bool{}, map[string]*config.Jail{}
 	for _, j := range o.Jails {
 		running[j.Name()] = true
 	}
+	for i := range c.Jails {
+		if name := c.Jails[i].Name; running[name] && !broken[name] {
+			written[name] = &c.Jails[i]
+		}
+	}
 	for name := range broken {
 		running[name] = running[name] || l.running[name]
+		if j := l.written[name]; j != nil {
+			written[name] = j
+		}
 	}
-	l.running = running
+	l.running, l.written = running, written
 	return o, nil
 }
 

@@ -14,6 +14,9 @@ import (
 	"github.com/palisade-agent/palisade/internal/source"
 )
 
+// errNoLog is for a jail that nobody has told which log is its own.
+var errNoLog = errors.New("the jail has no log to read")
+
 // files takes the log files over and looks whether they can be read.
 func (b *builder) files(j *agent.Jail) {
 	if b.c.Journal() {
@@ -24,7 +27,7 @@ func (b *builder) files(j *agent.Jail) {
 		b.checkLog(p)
 	}
 	if len(j.Files) == 0 && !b.c.Journal() {
-		b.wrong("logpath", "name the log with logpath = /var/log/…", errors.New("the jail has no log to read"))
+		b.wrong("logpath", "name the log with logpath = /var/log/…", errNoLog)
 	}
 }
 

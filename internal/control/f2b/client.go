@@ -19,9 +19,9 @@ const maxAnswer = 64 << 20
 // own. An *ExceptionError is the server's; others say that there was no answer, and wrap what the system
 // said. ctx bounds the whole.
 func Ask(ctx context.Context, path string, command []any) (any, error) {
-	request, err := pickle.Marshal(pickle.List(command))
+	request, err := Request(command)
 	if err != nil {
-		return nil, fmt.Errorf("write the command: %w", err)
+		return nil, err
 	}
 	c, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
 	if err != nil {
@@ -39,7 +39,16 @@ func Ask(ctx context.Context, path string, command []any) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the answer: %w", err)
 	}
-	return result(answer)
+	return Result(answer)
+}
+
+// Request is a command as it is sent, but for its end.
+func Request(command []any) ([]byte, error) {
+	b, err := pickle.Marshal(pickle.List(command))
+	if err != nil {
+		return nil, fmt.Errorf("write the command: %w", err)
+	}
+	return b, nil
 }
 
 func readAnswer(r io.Reader) ([]byte, error) {
@@ -62,8 +71,8 @@ func readAnswer(r io.Reader) ([]byte, error) {
 	}
 }
 
-// result takes an answer apart: a pair of 0 and a value, or of 1 and an exception.
-func result(answer []byte) (any, error) {
+// Result takes an answer apart: a pair of 0 and a value, or of 1 and an exception, which is the error then.
+func Result(answer []byte) (any, error) {
 	v, err := pickle.UnmarshalLimits(answer, pickle.Limits{Bytes: maxAnswer, Values: maxAnswer / 4})
 	if err != nil {
 		return nil, fmt.Errorf("understand the answer: %w", err)

@@ -126,7 +126,7 @@ func (s *Server) serve(ctx, base context.Context, c net.Conn) {
 		frame, err := r.next()
 		switch {
 		case errors.Is(err, errTooLong):
-			s.answer(c, fmt.Sprintf("ERROR: a command of more than %d bytes", pickle.MaxBytes))
+			s.send(c, marshal(s.log, fmt.Sprintf("ERROR: a command of more than %d bytes", pickle.MaxBytes)))
 			return
 		case err != nil || string(frame) == closeCommand:
 			return
@@ -134,7 +134,7 @@ func (s *Server) serve(ctx, base context.Context, c net.Conn) {
 		mu.Lock()
 		busy = true
 		mu.Unlock()
-		ok := s.answer(c, s.execute(base, frame))
+		ok := s.send(c, Execute(base, s.handler, s.log, frame))
 		mu.Lock()
 		busy = false
 		mu.Unlock()
@@ -144,11 +144,16 @@ func (s *Server) serve(ctx, base context.Context, c net.Conn) {
 	}
 }
 
-// execute gives the answer to a request.
-func (s *Server) execute(ctx context.Context, frame []byte) (answer any) {
+// Execute has a handler do what a request asks for, and gives the answer, both as they are on the socket but for
+// what ends them there.
+func Execute(ctx context.Context, h Handler, log *slog.Logger, request []byte) (answer []byte) {
+	return marshal(log, execute(ctx, h, log, request))
+}
+
+func execute(ctx context.Context, h Handler, log *slog.Logger, frame []byte) (answer any) {
 	request, err := pickle.Unmarshal(frame)
 	if err != nil {
-		s.log.Debug("a request was refused", "err", err)
+		log.Debug("a request was refused", "err", err)
 		return "ERROR: " + err.Error()
 	}
 	var words []any
@@ -162,11 +167,11 @@ func (s *Server) execute(ctx context.Context, frame []byte) (answer any) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error("a command failed badly", "err", fmt.Sprint(p), "stack", string(debug.Stack()))
+			log.Error("a command failed badly", "err", fmt.Sprint(p), "stack", string(debug.Stack()))
 			answer = pickle.Tuple{1, pickle.Exception{Module: "builtins", Class: "Exception", Args: []any{"internal error: the daemon's log says more"}}}
 		}
 	}()
-	value, err := s.handler.Handle(ctx, words)
+	value, err := h.Handle(ctx, words)
 	if err == nil {
 		return pickle.Tuple{0, value}
 	}
@@ -176,19 +181,22 @@ func (s *Server) execute(ctx context.Context, frame []byte) (answer any) {
 	return pickle.Tuple{1, pickle.Exception{Module: "builtins", Class: "Exception", Args: []any{err.Error()}}}
 }
 
-// answer writes a value, and reports whether the peer took it.
-func (s *Server) answer(c net.Conn, v any) bool {
+// marshal writes a value.
+func marshal(log *slog.Logger, v any) []byte {
 	b, err := pickle.Marshal(v)
 	if err != nil {
-		s.log.Error("an answer cannot be written", "err", err)
-		if b, err = pickle.Marshal("ERROR: the answer cannot be written"); err != nil {
-			return false
-		}
+		log.Error("an answer cannot be written", "err", err)
+		b, _ = pickle.Marshal("ERROR: the answer cannot be written") // a text can
 	}
+	return b
+}
+
+// send reports whether the peer took an answer.
+func (s *Server) send(c net.Conn, b []byte) bool {
 	if err := c.SetWriteDeadline(time.Now().Add(answerTime)); err != nil {
 		return false
 	}
-	_, err = c.Write(append(b, endOfCommand...))
+	_, err := c.Write(append(b, endOfCommand...))
 	return err == nil
 }
 

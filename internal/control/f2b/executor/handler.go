@@ -4,28 +4,68 @@
 package executor
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
-	"github.com/palisade-agent/palisade/internal/source"
+	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/ident"
 )
 
 // Version is the release of fail2ban whose commands these are.
 const Version = "1.1.0"
 
+// Jails are the jails in force, with what is changed by hand until the next reload. Implemented by setup.Live.
+// An unknown jail is a control.ErrNoJail.
+type Jails interface {
+	// Config is what a jail is made of, and its filter; nil if there is nothing that it looks for.
+	Config(name string) (config.Jail, *filter.Filter, error)
+	// Pending lists the jails that were added and not started, sorted.
+	Pending() []string
+	// Edit changes a jail; Said gives the value from then on. What cannot be changes nothing.
+	Edit(ctx context.Context, name, option string, value any, change func(*config.Jail) error) error
+	Said(name, option string) (value any, ok bool)
+	// SetIdle stops the reading of a jail's logs, or lets it go on where it stopped.
+	SetIdle(ctx context.Context, name string, idle bool) error
+	// Add adds a jail that has nothing yet, Start runs it, Stop ends jails with their bans.
+	Add(name, backend string)
+	Start(ctx context.Context, name string) error
+	Stop(ctx context.Context, names ...string) error
+	// Attempt counts a failure of an ID, or as many as it has lines.
+	Attempt(ctx context.Context, name string, id ident.ID, lines []string) error
+	// Global are the options of fail2ban.conf; SetPurge changes two of them.
+	Global() config.Global
+	SetPurge(ctx context.Context, age time.Duration, maxMatches int) error
+}
+
+// Log is the daemon's log. Names of levels and targets are fail2ban's.
+type Log interface {
+	Level() string
+	// SetLevel takes any case; an error is for a name that is none.
+	SetLevel(name string) error
+	Target() string
+	// SetTarget turns to another target; after an error the old one stays.
+	SetTarget(name string) error
+	Socket() string
+	SetSocket(path string) error
+	// Flush opens a file anew, and reports whether the target is one.
+	Flush() (file bool, err error)
+}
+
 // Handler executes commands. The zero Handler has no daemon and must not be used.
 type Handler struct {
-	// Service is the daemon.
+	// Service is the daemon, Jails what it runs, Log where it writes.
 	Service control.Service
+	Jails   Jails
+	Log     Log
+	// Database is the file where bans are kept.
+	Database string
 }
 
 var _ f2b.Handler = Handler{}
@@ -37,27 +77,69 @@ func (h Handler) Handle(ctx context.Context, command []any) (any, error) {
 		words[i] = f2b.Str(w)
 	}
 	value, err := h.answer(ctx, words, command)
-	if errors.Is(err, control.ErrNoJail) && len(words) > 1 {
-		jail := words[1]
-		return nil, &f2b.ExceptionError{Module: "fail2ban.exceptions", Class: "UnknownJailException", Args: []any{jail}}
+	if err == nil {
+		return value, nil
 	}
-	if errors.Is(err, control.ErrInvalid) {
-		return nil, &f2b.ExceptionError{Module: "builtins", Class: "ValueError", Args: []any{err.Error()}}
+	if e, is := errors.AsType[*f2b.ExceptionError](err); is {
+		return nil, e
 	}
-	return value, err
+	switch {
+	case errors.Is(err, control.ErrNoJail) && len(words) > 1:
+		return nil, &f2b.ExceptionError{Module: "fail2ban.exceptions", Class: "UnknownJailException", Args: []any{jailOf(words)}}
+	case errors.Is(err, control.ErrInvalid):
+		return nil, exception("ValueError", "%v", err)
+	}
+	if e, is := errors.AsType[*filter.OptionError](err); is {
+		return nil, refusedOption(e)
+	}
+	return nil, err
+}
+
+// jailOf is the word of a command that names its jail.
+func jailOf(words []string) string {
+	switch words[0] {
+	case "reload", "restart":
+		for _, w := range words[1:] {
+			if w != "--all" {
+				return w
+			}
+		}
+	}
+	return words[1]
+}
+
+// exception is an error as one of Python's own classes.
+func exception(class, format string, args ...any) error {
+	return &f2b.ExceptionError{Module: "builtins", Class: class, Args: []any{fmt.Sprintf(format, args...)}}
 }
 
 // fewWords is the error of a command that lacks words.
-func fewWords() error {
-	return &f2b.ExceptionError{Module: "builtins", Class: "IndexError", Args: []any{"list index out of range"}}
-}
+func fewWords() error { return exception("IndexError", "list index out of range") }
 
-// refused is the error of a command that agentd cannot do, or not yet.
-func refused(format string, args ...any) error {
-	return &f2b.ExceptionError{Module: "builtins", Class: "Exception", Args: []any{fmt.Sprintf(format, args...)}}
+// refused is the error of a command that cannot be done.
+func refused(format string, args ...any) error { return exception("Exception", format, args...) }
+
+// refusedOption is the error for an option of a filter that cannot be, in fail2ban's words.
+func refusedOption(e *filter.OptionError) error {
+	switch e.Key {
+	case "failregex", "ignoreregex", "prefregex":
+		text := "Unable to compile regular expression '" + e.Value + "':\n" + e.Err.Error()
+		if errors.Is(e.Err, filter.ErrNoID) {
+			text = "No failure-id group in '" + e.Value + "'"
+		}
+		return &f2b.ExceptionError{Module: "fail2ban.server.failregex", Class: "RegexException", Args: []any{text}}
+	case "datepattern":
+		return exception("ValueError", "Failed to set datepattern %s (may be an invalid format or unescaped percent char): %v", f2b.Repr(e.Value), e.Err)
+	case "logtimezone":
+		return exception("ValueError", "Unknown or unsupported time zone: %s", f2b.Repr(e.Value))
+	}
+	return exception("ValueError", "%v", e)
 }
 
 func (h Handler) answer(ctx context.Context, words []string, command []any) (any, error) {
+	if len(words) == 0 {
+		return nil, fewWords()
+	}
 	switch words[0] {
 	case "ping":
 		return "pong", nil
@@ -67,79 +149,40 @@ func (h Handler) answer(ctx context.Context, words []string, command []any) (any
 		return "Server ready", nil
 	case "echo":
 		return pickle.List(command[1:]), nil
+	case "sleep":
+		return nil, sleep(ctx, words[1:])
 	case "status":
-		if len(words) > 1 {
-			return h.jail(ctx, words[1])
-		}
-		return h.status(ctx)
+		return h.statusOf(ctx, words[1:])
+	case "stats", "statistic", "statistics":
+		return h.statistics(ctx)
 	case "banned":
 		return h.banned(ctx, words[1:])
 	case "unban":
 		if len(words) < 2 {
-			return nil, fewWords()
+			return nil, refused("Invalid command")
 		}
 		return h.unban(ctx, "", words[1:])
 	case "reload":
 		return h.reload(ctx, command)
-	case "stop":
-		if len(words) == 1 {
-			return nil, h.Service.Stop(ctx, false)
-		}
-	case "get", "set":
-		if len(words) < 3 {
+	case "flushlogs":
+		return h.flushLogs()
+	case "add", "start", "stop":
+		return h.lifeOf(ctx, words)
+	case "get":
+		return h.get(ctx, words[1:])
+	case "set":
+		return h.set(ctx, words[1:], command[1:])
+	case "multi-set":
+		return h.setMany(ctx, command[1:])
+	case "server-stream":
+		return nil, refused("the configuration is read by the server itself: use reload")
+	case "config-error":
+		if len(words) < 2 {
 			return nil, fewWords()
 		}
-		return h.jailCommand(ctx, words)
+		return nil, nil //nolint:nilnil // None
 	}
-	return nil, refused("%s is not part of this version of Palisade (see agentctl --help)", strings.Join(words[:min(2, len(words))], " "))
-}
-
-func (h Handler) status(ctx context.Context) (any, error) {
-	s, err := h.Service.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := jailNames(s)
-	return pickle.List{pickle.Tuple{"Number of jail", len(names)}, pickle.Tuple{"Jail list", strings.Join(names, ", ")}}, nil
-}
-
-// jailNames lists the jails that run, sorted.
-func jailNames(s control.Status) []string {
-	var names []string
-	for _, j := range s.Jails {
-		names = append(names, j.Name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-func (h Handler) jail(ctx context.Context, name string) (any, error) {
-	s, err := h.Service.Jail(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	files, journal := pickle.List{}, false
-	for _, f := range s.Files {
-		if f.Path == source.JournalPath {
-			journal = true
-			continue
-		}
-		files = append(files, f.Path)
-	}
-	what := pickle.Tuple{"File list", files}
-	if journal && len(files) == 0 {
-		what = pickle.Tuple{"Journal matches", pickle.List{}} // which of them, the socket does not tell
-	}
-	return pickle.List{
-		pickle.Tuple{"Filter", pickle.List{
-			pickle.Tuple{"Currently failed", s.CurrentlyFailed}, pickle.Tuple{"Total failed", s.TotalFailed}, what,
-		}},
-		pickle.Tuple{"Actions", pickle.List{
-			pickle.Tuple{"Currently banned", s.CurrentlyBanned},
-			pickle.Tuple{"Total banned", s.TotalBanned},
-			pickle.Tuple{"Banned IP list", idsOf(s.Bans)},
-		}},
-	}, nil
+	return nil, refused("Invalid command")
 }
 
 // idsOf lists who is banned, in the order of the bans.
@@ -183,7 +226,7 @@ func (h Handler) banned(ctx context.Context, ids []string) (any, error) {
 		byJail[x.Jail] = append(byJail[x.Jail], x)
 	}
 	all := pickle.List{}
-	for _, name := range jailNames(s) {
+	for _, name := range h.names(s) {
 		all = append(all, pickle.Dict{{Key: name, Value: idsOf(byJail[name])}})
 	}
 	return all, nil
@@ -241,76 +284,6 @@ func (h Handler) reload(ctx context.Context, command []any) (any, error) {
 	return "OK", nil
 }
 
-// jailCommand gets or sets something of a jail.
-func (h Handler) jailCommand(ctx context.Context, words []string) (any, error) {
-	jail, rest := words[1], words[3:]
-	switch words[0] + " " + words[2] {
-	case "set banip":
-		if len(rest) == 0 {
-			return 0, nil
-		}
-		// fail2ban bans by hand whom the jail ignores, too: who asks knows best.
-		v, err := h.Service.Ban(ctx, control.BanRequest{Jail: jail, IDs: rest, Force: true})
-		return done(v), err
-	case "set unbanip":
-		report := len(rest) > 0 && rest[0] == "--report-absent"
-		if report {
-			rest = rest[1:]
-		}
-		if len(rest) == 0 {
-			return 0, nil
-		}
-		v, err := h.Service.Unban(ctx, control.UnbanRequest{Jail: jail, IDs: rest})
-		var absent pickle.List
-		for _, c := range v.Changes {
-			if !c.Done {
-				absent = append(absent, c.ID)
-			}
-		}
-		if err == nil && report && len(absent) > 0 {
-			return nil, &f2b.ExceptionError{Module: "builtins", Class: "ValueError", Args: []any{"not banned: " + f2b.Repr(absent)}}
-		}
-		return done(v), err
-	}
-	if words[0] == "set" {
-		return nil, refused("set %s %s is not part of this version of Palisade: write it into jail.local and reload", jail, words[2])
-	}
-	s, err := h.Service.Jail(ctx, jail)
-	if err != nil {
-		return nil, err
-	}
-	switch words[2] {
-	case "banip":
-		if len(rest) > 0 && rest[0] == "--with-time" {
-			return timesOf(s.Bans), nil
-		}
-		return idsOf(s.Bans), nil
-	case "banned":
-		return bannedOf(s.Bans, rest), nil
-	case "maxretry":
-		return s.MaxRetry, nil
-	case "findtime":
-		return s.FindTime, nil
-	case "bantime":
-		return s.BanTime, nil
-	case "logpath":
-		files := pickle.List{}
-		for _, f := range s.Files {
-			if f.Path != source.JournalPath {
-				files = append(files, f.Path)
-			}
-		}
-		return files, nil
-	case "actions":
-		names := pickle.List{}
-		for _, a := range s.Actions {
-			names = append(names, a.Name)
-		}
-		return names, nil
-	}
-	return nil, refused("get %s %s is not part of this version of Palisade (agentctl status %s shows more)", jail, words[2], jail)
-}
-
 // bannedOf lists who is banned; of IDs that are named, 1 for those that are and 0 for others.
 func bannedOf(bans []control.Ban, ids []string) any {
 	if len(ids) == 0 {
@@ -328,37 +301,4 @@ func bannedOf(bans []control.Ban, ids []string) any {
 		return is[0]
 	}
 	return is
-}
-
-// forEver stands for the end of a ban that has none, as in fail2ban.
-const forEver = "9999-12-31 23:59:59"
-
-// timesOf lists who is banned, since when and until when, those first whose bans end first.
-func timesOf(bans []control.Ban) pickle.List {
-	bans = slices.Clone(bans)
-	slices.SortStableFunc(bans, func(a, b control.Ban) int {
-		switch {
-		case a.Until == nil || b.Until == nil:
-			return cmp.Compare(never(a), never(b))
-		default:
-			return a.Until.Compare(*b.Until)
-		}
-	})
-	lines := pickle.List{}
-	for _, b := range bans {
-		end := forEver
-		if b.Until != nil {
-			end = b.Until.Local().Format(time.DateTime)
-		}
-		lines = append(lines, fmt.Sprintf("%s \t%s + %d = %s", b.ID, b.Since.Local().Format(time.DateTime), b.Duration, end))
-	}
-	return lines
-}
-
-// never is 1 for a ban without an end.
-func never(b control.Ban) int {
-	if b.Until == nil {
-		return 1
-	}
-	return 0
 }
