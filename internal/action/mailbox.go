@@ -194,6 +194,13 @@ func (m *mailbox) take() (wishes []wish, ok bool) {
 	return wishes, true
 }
 
+// stops tells whether the end of all is wished.
+func (m *mailbox) stops() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.closed
+}
+
 // figures gives the number of IDs and wishes for all that wait, of canceled bans and of dropped wishes.
 func (m *mailbox) figures() (waiting int, canceled, dropped uint64) {
 	m.mu.Lock()

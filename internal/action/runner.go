@@ -205,9 +205,9 @@ func (r *Runner) flush(ctx context.Context, w wish) {
 		return
 	}
 	r.record(Event{Kind: FlushFailed, Operation: opFlush})
-	refuse := opFlush
-	if isTrue(r.program.options["actionrepair_on_unban"]) {
-		refuse = ""
+	refuse := ""
+	if r.mailbox.stops() && !isTrue(r.program.options["actionrepair_on_unban"]) {
+		refuse = opFlush // what is about to be stopped needs no repair
 	}
 	r.settle(opCheck, nil, m.consistent(ctx, refuse))
 }
