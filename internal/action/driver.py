@@ -1,9 +1,12 @@
 # Runs one action that is written in Python, for the daemon at the other end of the pipes: a request a line
-# comes in, an answer a line goes out. What the action prints goes to standard error.
+# comes in, an answer a line goes out. What the action prints goes to standard error, and what it starts can
+# read nothing: the pipes are the driver's alone.
 import importlib.util, json, os, sys
 from collections.abc import MutableMapping
 
+requests = os.fdopen(os.dup(0), encoding="utf-8")
 answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
 
 
@@ -13,7 +16,7 @@ def say(answer):
 
 
 def receive():
-    line = sys.stdin.readline()
+    line = requests.readline()
     if not line:
         sys.exit(0)
     return json.loads(line)
@@ -73,7 +76,6 @@ class Jail:
 def load(request):
     spec = importlib.util.spec_from_file_location("action", request["file"])
     module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, os.path.dirname(request["file"]))
     spec.loader.exec_module(module)
     return module.Action(Jail(request["jail"], request["bantime"]), request["name"], **request["params"])
 
@@ -86,6 +88,7 @@ while True:
         if request["op"] == "load":
             action = load(request)
             answer["has"] = [n for n in ("start", "stop", "ban", "unban", "reban", "prolong", "flush") if callable(getattr(action, n, None))]
+            answer["norestored"] = bool(getattr(action, "norestored", False))
         else:
             method = getattr(action, request["op"])
             if "names" in request:

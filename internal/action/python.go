@@ -35,6 +35,7 @@ type python struct {
 	in      *os.File
 	answers chan answer
 	has     map[string]bool // the methods of the action
+	skips   bool            // it does not want to know of bans of an earlier run
 	begun   bool            // its start has succeeded
 	lost    error           // why the interpreter that ran before has ended
 }
@@ -45,6 +46,8 @@ type answer struct {
 	Done  bool     `json:"done"`
 	Error string   `json:"error"`
 	Has   []string `json:"has"`
+	// NoRestored is set by an action that does not want to know of bans of an earlier run.
+	NoRestored bool `json:"norestored"`
 }
 
 // request is what the driver is asked to do.
@@ -103,7 +106,7 @@ func (p *python) open(ctx context.Context) error {
 		}
 		return fmt.Errorf("load %s: %w", p.program.Python, err)
 	}
-	p.has = map[string]bool{}
+	p.skips, p.has = a.NoRestored, map[string]bool{}
 	for _, name := range a.Has {
 		p.has[name] = true
 	}
@@ -262,6 +265,12 @@ func (p *python) stop(ctx context.Context) error {
 
 // about calls a method with what is known of a ban.
 func (p *python) about(ctx context.Context, op, method string, t Ticket) error {
+	if err := p.open(ctx); err != nil {
+		return err
+	}
+	if t.Restored && p.skips && op != opUnban {
+		return nil
+	}
 	tags := p.values(t, t.family(), false)
 	return p.call(ctx, op, method, &tags)
 }

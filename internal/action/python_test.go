@@ -17,11 +17,12 @@ import (
 
 // noteAction writes down what it is told.
 const noteAction = `
-import sys, time, os
+import subprocess, sys, time, os
 class Action:
     def __init__(self, jail, name, path="", mode=""):
         self.jail, self.name, self.path, self.mode = jail, name, path, mode
         if mode == "refuse": raise ValueError("not with this")
+        self.norestored = mode == "new"
     def note(self, *words):
         with open(self.path, "a") as f: f.write(" ".join(str(w) for w in words) + "\n")
     def start(self):
@@ -33,6 +34,7 @@ class Action:
         if self.mode == "die": os._exit(3)
         if self.mode == "fail": raise KeyError("what")
         info.update({"extra": lambda: "more"})
+        if self.mode == "child": self.note("child", repr(subprocess.run("cat; echo to nobody", shell=True).returncode))
         self.note("ban", "%(ip)s %(family)s %(failures)d %(time)s %(bantime)d %(restored)r %(extra)s" % info, repr(info["matches"]), info["F-USER"], repr(info.get("nothing")))
     def unban(self, info): self.note("unban", info["ip"], info["ip-rev"])
 `
@@ -71,6 +73,84 @@ func TestActionsInPythonAreToldOfBans(t *testing.T) {
 	}
 	if st := b.Status(); st.Executed != 4 || st.Failed != 0 {
 		t.Errorf("%+v", st)
+	}
+}
+
+// TestWhatAnActionInPythonStartsHasNoShareInThePipes: not in those by which it is told of bans.
+func TestWhatAnActionInPythonStartsHasNoShareInThePipes(t *testing.T) {
+	d, out := pythonAction(t, "child")
+	b := newBench(t, d, Options{})
+	b.Ban(of("192.0.2.1"))
+	b.Ban(of("192.0.2.2"))
+	b.stop()
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := b.Status(); st.Failed != 0 || strings.Count(string(text), "child 0\nban ") != 2 {
+		t.Errorf("%+v\n%s", st, text)
+	}
+}
+
+// TestActionsInPythonReadTextInAnyLocale as what it is.
+func TestActionsInPythonReadTextInAnyLocale(t *testing.T) {
+	t.Setenv("LC_ALL", "POSIX")
+	t.Setenv("PYTHONIOENCODING", "latin-1")
+	d, out := pythonAction(t, "")
+	d.Params[1].Value = "é☃"
+	b := newBench(t, d, Options{})
+	tk := of("192.0.2.1")
+	tk.Matches = []string{"ü☃"}
+	b.Ban(tk)
+	b.stop()
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "ü☃") && !strings.Contains(string(text), `\xfc\u2603`) {
+		t.Errorf("%+v, %s", b.Status(), text)
+	}
+}
+
+// TestActionsInPythonMayLeaveOutBansOfAnEarlierRun: those that say norestored, and no other.
+func TestActionsInPythonMayLeaveOutBansOfAnEarlierRun(t *testing.T) {
+	for mode, want := range map[string]int{"new": 1, "": 2} {
+		d, out := pythonAction(t, mode)
+		b := newBench(t, d, Options{})
+		old := of("192.0.2.1")
+		old.Restored = true
+		b.Ban(old)
+		b.Ban(of("192.0.2.2"))
+		b.stop()
+		text, err := os.ReadFile(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Count(string(text), "ban 192.0.2."); got != want {
+			t.Errorf("mode %q: %d bans\n%s", mode, got, text)
+		}
+	}
+}
+
+// TestAReloadLoadsAnActionInPythonAnew, with what it is given then.
+func TestAReloadLoadsAnActionInPythonAnew(t *testing.T) {
+	d, out := pythonAction(t, "fail")
+	b := newBench(t, d, Options{})
+	b.Start()
+	d.Jail, d.Name = "j", "a"
+	d.Params = []Param{{"path", out}, {"mode", ""}}
+	if err := b.Reload(d); err != nil {
+		t.Fatal(err)
+	}
+	b.Ban(of("192.0.2.1"))
+	b.Flush(nil)
+	b.stop()
+	text, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(text); !strings.HasPrefix(got, "start j a 3600\nstop\nstart j a 3600\n") || b.Status().Failed != 0 {
+		t.Errorf("%s, %+v", got, b.Status())
 	}
 }
 
