@@ -126,16 +126,37 @@ func (m *mailbox) dropOldest() []wish {
 	return nil
 }
 
-// putAll takes a wish that is about all IDs.
+// putAll takes a wish that is about all IDs. Of two of a kind behind each other the second joins the first.
 func (m *mailbox) putAll(w wish) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return
 	}
-	m.queue.PushBack(&w)
 	m.closed = w.kind == wishStop
+	if back := m.queue.Back(); back != nil {
+		if last, ok := back.Value.(*wish); ok && last.kind == w.kind {
+			last.program = w.program
+			last.tickets = joinTickets(last.tickets, w.tickets)
+			return
+		}
+	}
+	m.queue.PushBack(&w)
 	m.wake()
+}
+
+// joinTickets adds the tickets of IDs that are not there yet. Mostly there is nothing to add.
+func joinTickets(to, more []Ticket) []Ticket {
+	have := make(map[ident.ID]bool, len(to))
+	for i := range to {
+		have[to[i].ID] = true
+	}
+	for i := range more {
+		if !have[more[i].ID] {
+			to = append(to, more[i])
+		}
+	}
+	return to
 }
 
 // flush takes the wish to end all bans. Bans that wait are not carried out. With whole, one command ends

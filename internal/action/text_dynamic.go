@@ -66,11 +66,6 @@ func Expand(text string, tags Tags) (Command, error) {
 	return Command{}, ErrTooLong
 }
 
-// ExpandPlain puts values into a text as they are, for a text that no shell will see.
-func ExpandPlain(text string, tags Tags) string {
-	return replaceTags(text, tags, func(_, value string) string { return value })
-}
-
 // fits tells whether the kernel takes the command. Each argument costs a pointer and a NUL besides.
 func (c Command) fits() bool {
 	sum := len(c.Script)
