@@ -400,5 +400,8 @@ func madeUp(r *rand.Rand) oracleQuestion {
 	if r.IntN(2) == 0 {
 		a.Params = append(a.Params, config.Param{Name: "x?family=inet6", Value: "for six"})
 	}
+	if r.IntN(6) == 0 {
+		a.Params = append(a.Params, config.Param{Name: "families", Value: []string{"inet6", "inet6, inet4", "inet4\ninet6", ""}[r.IntN(4)]})
+	}
 	return question(a)
 }
