@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -161,17 +162,23 @@ func gone(pid int) bool {
 	return strings.HasPrefix(rest, "Z")
 }
 
-// TestOutputIsKeptInPart: its beginning, and the number of bytes of the rest.
+// TestOutputIsKeptInPart: its beginning, and the number of bytes of the rest, in little memory.
 func TestOutputIsKeptInPart(t *testing.T) {
-	b := newBench(t, ops("actionban", "echo begin; head -c 20000000 /dev/zero; echo so >&2; exit 3"), Options{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	b := newBench(t, ops("actionban", "echo begin; head -c 100000000 /dev/zero; echo so >&2; exit 3"), Options{})
 	b.Ban(of("192.0.2.1"))
 	b.stop()
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+		t.Errorf("%d bytes were allocated for 100 MB", n)
+	}
 	e := b.kinds(Executed)
 	if len(e) != 2 {
 		t.Fatalf("%+v", e)
 	}
 	r := e[0].Result
-	if len(r.Stdout.Text) != MaxOutput || r.Stdout.More != 20000006-MaxOutput || !strings.HasPrefix(string(r.Stdout.Text), "begin\n") || r.Exit != 3 || len(r.Stderr.Lines()) != 1 || r.Stderr.Lines()[0] != "so" {
+	if len(r.Stdout.Text) != MaxOutput || r.Stdout.More != 100000006-MaxOutput || !strings.HasPrefix(string(r.Stdout.Text), "begin\n") || r.Exit != 3 || len(r.Stderr.Lines()) != 1 || r.Stderr.Lines()[0] != "so" {
 		t.Errorf("%d bytes and %d more, exit %d, %q", len(r.Stdout.Text), r.Stdout.More, r.Exit, r.Stderr.Lines())
 	}
 }
