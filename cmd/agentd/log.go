@@ -123,36 +123,123 @@ const logTime = "2006-01-02 15:04:05"
 // decision logs one decision of a jail.
 func (r recorder) decision(d jail.Decision) {
 	say := func(logger string, level slog.Level, format string, args ...any) {
-		if r.h.Enabled(context.Background(), level) {
-			// A log that cannot be written has nowhere to say so.
-			_ = r.h.line(time.Now(), logger, level, fmt.Sprintf("[%s] ", d.Jail)+fmt.Sprintf(format, args...))
-		}
+		r.say(logger, level, "[%s] "+format, append([]any{d.Jail}, args...)...)
 	}
 	id := shown(d.ID)
 	switch d.Kind {
 	case jail.Found:
 		say("fail2ban.filter", slog.LevelInfo, "Found %s - %s", id, d.Time.Local().Format(logTime))
+	case jail.Attempt:
+		say("fail2ban.filter", slog.LevelInfo, "Attempt %s - %s", id, d.Time.Local().Format(logTime))
+	case jail.FoundBad:
+		say("fail2ban.observer", slog.LevelInfo, "Found %s, bad - %s, %d # -> %s", id, d.Time.Local().Format(logTime), d.Previous.Count, weightText(d))
 	case jail.BanStart:
 		say("fail2ban.actions", levelNotice, "Ban %s", id)
+	case jail.IncreaseBan:
+		say("fail2ban.observer", slog.LevelInfo, "IP %s is bad: %d # last %s - incr %s to %s", id, d.Previous.Count, d.Previous.Last.Local().Format(logTime), long(d.Old), long(d.Ban.Duration))
+		if d.Ban.Duration == d.Old {
+			break
+		}
+		span, until := "permanent", "infinite"
+		if end, permanent := d.Ban.End(); !permanent {
+			span, until = long(d.Ban.Duration), end.Local().Format(logTime)
+		}
+		say("fail2ban.observer", levelNotice, "Increase Ban %s (%d # %s -> %s)", id, d.Ban.Count, span, until)
 	case jail.Restore:
 		say("fail2ban.actions", levelNotice, "Restore Ban %s", id)
 	case jail.Unban:
+		if d.Reason == jail.JailRemoved {
+			say("fail2ban.actions", levelNotice, "Repeal Ban %s", id)
+			break
+		}
 		say("fail2ban.actions", levelNotice, "Unban %s", id)
 	case jail.Already:
-		say("fail2ban.actions", levelNotice, "%s already banned", id)
+		say("fail2ban.actions", alreadyLevel(d.Time.Sub(d.Ban.Start)), "%s already banned", id)
 	case jail.Expired:
 		say("fail2ban.actions", slog.LevelInfo, "Ignore %s, expired bantime", id)
-	case jail.FoundBad, jail.IncreaseBan, jail.Prolong: // details of the decision before them
+	case jail.Prolong: // a detail of the decision before it
 	case jail.Evicted:
 		say("fail2ban.filter", slog.LevelWarn, "Forgot the failures of %s: too many addresses are being counted", id)
 	}
 }
 
+// alreadyLevel is how loudly fail2ban says that somebody failed who is banned: soon after the ban that is only
+// the delay of the log, later something is wrong.
+func alreadyLevel(after time.Duration) slog.Level {
+	switch {
+	case after < 3*time.Second:
+		return slog.LevelDebug
+	case after < time.Minute:
+		return levelNotice
+	}
+	return slog.LevelWarn
+}
+
+// weightText is what a failure counted as: a whole number where maxretry was the limit, and if it is enough for a
+// ban.
+func weightText(d jail.Decision) string {
+	text := fmt.Sprintf("%.1f", d.Weight)
+	if d.Capped {
+		text = fmt.Sprintf("%.0f", d.Weight)
+	}
+	if d.Enough {
+		text += ", Ban"
+	}
+	return text
+}
+
+// long writes a duration as fail2ban does: in three parts at most, rounded to a day from a year on, to an hour
+// from a week on, to a minute from a day on, and to ten seconds from an hour on.
+func long(d time.Duration) string {
+	if d < 0 {
+		return "-1s"
+	}
+	const day, week, year = 24 * time.Hour, 7 * 24 * time.Hour, 365 * 24 * time.Hour
+	units := []struct {
+		length time.Duration
+		name   string
+	}{{year, "y"}, {week, "w"}, {day, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	exact, first := time.Second, 4 // the last unit told, and the first
+	switch {
+	case d >= year:
+		exact, first = day, 0
+	case d >= week:
+		exact, first = time.Hour, 1
+	case d >= day:
+		exact, first = time.Minute, 2
+	case d >= time.Hour-5*time.Second:
+		exact, first = 10*time.Second, 3
+	}
+	d = roundEven(d, exact)
+	var parts []string
+	for i, u := range units[first:] {
+		n := d / u.length
+		d -= n * u.length
+		if n > 0 || i == 0 && first < 4 {
+			if u.name == "s" && exact > time.Second {
+				break
+			}
+			parts = append(parts, fmt.Sprintf("%d%s", n, u.name))
+		}
+	}
+	if len(parts) == 0 {
+		return "0"
+	}
+	return strings.Join(parts, " ")
+}
+
+// roundEven rounds halves to even numbers, as Python does.
+func roundEven(d, to time.Duration) time.Duration {
+	n, rest := d/to, d%to
+	if 2*rest > to || 2*rest == to && n%2 == 1 {
+		n++
+	}
+	return n * to
+}
+
 // ignored logs a failure that an ignore list took out.
 func (r recorder) ignored(jailName string, id ident.ID, by string, _ time.Time) {
-	if r.h.Enabled(context.Background(), slog.LevelInfo) {
-		_ = r.h.line(time.Now(), "fail2ban.filter", slog.LevelInfo, fmt.Sprintf("[%s] Ignore %s by %s", jailName, shown(id), by))
-	}
+	r.say("fail2ban.filter", slog.LevelInfo, "[%s] Ignore %s by %s", jailName, shown(id), by)
 }
 
 // shown makes an ID fit for a line of the log: an address is, any other text comes from a log line and

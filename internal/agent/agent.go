@@ -140,10 +140,25 @@ func (a *Agent) Run(ctx context.Context) error {
 		failure = fmt.Errorf("the firewall has ended: %w", err)
 	}
 	keep := a.keep.Load() || failure != nil
+	if !keep {
+		a.repeal()
+	}
 	if err := a.parts.Firewall.Close(keep); err != nil {
 		failure = errors.Join(failure, fmt.Errorf("give the firewall up: %w", err))
 	}
 	return failure
+}
+
+// repeal tells that the bans in force end with the daemon; they are remembered for the next start. The engine has
+// ended.
+func (a *Agent) repeal() {
+	one := make([]jail.Decision, 1)
+	for _, name := range a.engine.book.Jails() {
+		for _, b := range a.engine.book.Status(name).Banned {
+			one[0] = jail.Decision{Kind: jail.Unban, Key: b.Key, Ban: b, Time: time.Now(), Reason: jail.JailRemoved}
+			a.events.publish(one)
+		}
+	}
 }
 
 // orUnsaid makes sure that an end has a reason to name.

@@ -81,6 +81,11 @@ func (a *Agent) Attempt(ctx context.Context, jailName string, id ident.ID, lines
 		now := time.Now()
 		f := jail.Failure{ID: id, Time: now, Attempts: max(1, len(lines)), Lines: lines}
 		decisions := a.engine.book.Observe(jailName, f, now)
+		for i := range decisions {
+			if decisions[i].Kind == jail.Found {
+				decisions[i].Kind = jail.Attempt
+			}
+		}
 		a.engine.staged++
 		a.engine.enforce(decisions)
 	})

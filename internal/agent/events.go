@@ -109,7 +109,7 @@ func (e *events) listen(ctx context.Context, each func(control.Event) error) err
 // eventKind names a decision for those who listen; "" for what is only a detail of another.
 func eventKind(k jail.Kind) string {
 	switch k {
-	case jail.Found:
+	case jail.Found, jail.Attempt:
 		return "found"
 	case jail.BanStart:
 		return "ban"

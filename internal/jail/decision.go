@@ -120,7 +120,8 @@ const (
 	// Found is a failure that was counted. Time is the failure's.
 	Found Kind = iota
 	// FoundBad follows Found where the failure weighed more because the ID was banned before. Weight
-	// is what it counted as, Previous the history, Capped whether maxretry limited the weight.
+	// is what it counted as, Previous the history, Capped whether maxretry limited the weight, Enough whether
+	// it is as much as maxretry.
 	FoundBad
 	// BanStart is a new ban, to be enforced.
 	BanStart
@@ -143,11 +144,13 @@ const (
 	IncreaseBan
 	// Restore is a ban that the store remembered, to be enforced again.
 	Restore
+	// Attempt is what Found becomes where an operator told the failure, not a log. A Book never says it.
+	Attempt
 )
 
 var kindNames = [...]string{
 	Found: "found", FoundBad: "found-bad", BanStart: "ban", Already: "already", Prolong: "prolong", Unban: "unban",
-	Expired: "expired", Evicted: "evicted", IncreaseBan: "increase", Restore: "restore",
+	Expired: "expired", Evicted: "evicted", IncreaseBan: "increase", Restore: "restore", Attempt: "attempt",
 }
 
 // String gives the kind's name in lower case.
@@ -185,6 +188,7 @@ type Decision struct {
 	Time     time.Time
 	Weight   float64
 	Capped   bool
+	Enough   bool
 	Previous History
 	Reason   Reason
 	Err      error

@@ -90,7 +90,7 @@ func (b *Book) weigh(out []Decision, t *tally, at, now int64) []Decision {
 	}
 	t.weighted += w - 1
 	return append(out, Decision{
-		Kind: FoundBad, Key: t.key(), Time: timeAt(at), Weight: float64(w), Capped: capped, Previous: r.history(),
+		Kind: FoundBad, Key: t.key(), Time: timeAt(at), Weight: float64(w), Capped: capped, Enough: w >= t.jail.policy.MaxRetry, Previous: r.history(),
 	})
 }
 
