@@ -310,14 +310,22 @@ func (r *Runner) Flush(tickets []Ticket) {
 	r.mailbox.flush(tickets, whole)
 }
 
+// ErrOtherKind is for a reload that would make an action of commands one in Python, or the other way round: they
+// have nothing in common, so the old one has to end its bans and stop, and a new one to begin.
+var ErrOtherKind = errors.New("an action of commands and one in Python cannot take each other's place")
+
 // Reload changes the definition for all that comes after what waits, and executes actionreload. An error
-// changes nothing.
+// changes nothing: ErrOtherKind, or that of New.
 func (r *Runner) Reload(d Definition) error {
 	p, err := compile(d, &r.options)
 	if err != nil {
 		return err
 	}
 	r.mu.Lock()
+	if (d.Python == "") != (r.definition.Python == "") {
+		r.mu.Unlock()
+		return fmt.Errorf("jail %s, action %s: %w", d.Jail, d.Name, ErrOtherKind)
+	}
 	r.definition, r.whole = d, p.has(opFlush)
 	r.mu.Unlock()
 	r.mailbox.putAll(wish{kind: wishReload, program: p})

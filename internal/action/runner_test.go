@@ -299,6 +299,11 @@ func TestReloadChangesWhatComesAfter(t *testing.T) {
 	if err := b.Reload(wrong); err == nil || !strings.Contains(err.Error(), "itself") {
 		t.Errorf("%v", err)
 	}
+	other := say("other")
+	other.Python = "other.py"
+	if err := b.Reload(other); !errors.Is(err, ErrOtherKind) {
+		t.Errorf("%v", err)
+	}
 	b.Ban(of("192.0.2.3"))
 	b.stop()
 	if got := written(t, dir); got != "old 192.0.2.1, reload new, new 192.0.2.2, new 192.0.2.3" {
@@ -327,6 +332,16 @@ func TestAFailedFlushIsFollowedByACheck(t *testing.T) {
 	none.stop()
 	if e := none.kinds(Executed); len(e) != 2 || e[0].Result.Err == nil || none.Status().Err == nil {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestACommandHasNothingToRead: one that asks is not left waiting.
+func TestACommandHasNothingToRead(t *testing.T) {
+	b := newBench(t, ops("actionban", "read answer && exit 1; [ \"$(readlink /proc/self/fd/0)\" = /dev/null ]"), Options{})
+	b.Ban(of("192.0.2.1"))
+	b.stop()
+	if e := b.kinds(Executed); len(e) != 1 || !e[0].Result.OK() {
+		t.Errorf("%+v", b.Status())
 	}
 }
 
