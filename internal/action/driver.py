@@ -98,5 +98,7 @@ while True:
     except SystemExit:
         raise
     except BaseException as e:
+        if isinstance(e, ModuleNotFoundError):
+            answer["missing"] = e.name or ""
         answer["error"] = "%s: %s" % (type(e).__name__, e)
     say(answer)

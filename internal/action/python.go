@@ -48,6 +48,8 @@ type answer struct {
 	Has   []string `json:"has"`
 	// NoRestored is set by an action that does not want to know of bans of an earlier run.
 	NoRestored bool `json:"norestored"`
+	// Missing is the Python module that is not there, of an action that wants one.
+	Missing string `json:"missing"`
 }
 
 // request is what the driver is asked to do.
@@ -103,6 +105,9 @@ func (p *python) open(ctx context.Context) error {
 		out := p.close()
 		if lines := out.Lines(); errors.Is(err, errGone) && len(lines) > 0 {
 			err = fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+		}
+		if a.Missing == "fail2ban" || strings.HasPrefix(a.Missing, "fail2ban.") {
+			err = fmt.Errorf("%w (this action needs the Python modules of fail2ban: leave its package installed, or name their folder in PYTHONPATH)", err)
 		}
 		return fmt.Errorf("load %s: %w", p.program.Python, err)
 	}

@@ -156,11 +156,12 @@ func TestAReloadLoadsAnActionInPythonAnew(t *testing.T) {
 
 // TestAnActionInPythonThatFailsHarmsNobody: not the next ban, and not longer than its time limit.
 func TestAnActionInPythonThatFailsHarmsNobody(t *testing.T) {
-	for mode, want := range map[string]string{"hang": "ended after 500ms", "die": "ended", "fail": "what", "refuse": "not with this"} {
+	for mode, want := range map[string]string{"hang": "ended after 2s", "die": "ended", "fail": "what", "refuse": "not with this"} {
 		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
 			d, _ := pythonAction(t, mode)
 			if d.Timeout = 20 * time.Second; mode == "hang" {
-				d.Timeout = 500 * time.Millisecond
+				d.Timeout = 2 * time.Second // Python has to start in it
 			}
 			b := newBench(t, d, Options{})
 			b.Start()
@@ -181,6 +182,43 @@ func TestAnActionInPythonThatFailsHarmsNobody(t *testing.T) {
 	b.stop()
 	if f := b.kinds(Failed); len(f) != 1 || !strings.Contains(f[0].Err.Error(), "python3") {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestAMissingModuleIsNamed, and what to do about fail2ban's. A module that hangs while it is loaded does so
+// for its time limit.
+func TestAMissingModuleIsNamed(t *testing.T) {
+	for text, want := range map[string]string{
+		"import fail2ban.server.actions": "leave its package installed",
+		"import surely.absent":        "No module named 'surely'",
+		"import time; time.sleep(3600)":  errTimeout.Error(),
+		"class Action":                   "SyntaxError",
+		"":                               "Action",
+	} {
+		t.Run(text, func(t *testing.T) {
+			d, _ := pythonAction(t, "")
+			t.Setenv("PYTHONPATH", "")
+			t.Setenv("PYTHONNOUSERSITE", "1")
+			if exec.Command("python3", "-c", "import fail2ban").Run() == nil && strings.Contains(text, "fail2ban") {
+				t.Skip("fail2ban is installed")
+			}
+			if err := os.WriteFile(d.Python, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if d.Timeout = 20 * time.Second; strings.Contains(text, "sleep") {
+				d.Timeout = 300 * time.Millisecond
+			}
+			b := newBench(t, d, Options{})
+			b.Start()
+			b.stop()
+			f := b.kinds(Failed)
+			if len(f) == 0 || !strings.Contains(f[0].Err.Error(), want) || !strings.Contains(f[0].Err.Error(), d.Python) {
+				t.Errorf("%v", f)
+			}
+			if st := b.Status(); st.Err == nil || !st.FailedLast || len(st.Started) != 0 {
+				t.Errorf("%+v", st)
+			}
+		})
 	}
 }
 
