@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -232,9 +233,9 @@ func (f *frames) next() ([]byte, error) {
 				return nil, err
 			}
 		}
-		part := make([]byte, readBuffer)
-		n, err := f.conn.Read(part)
-		f.buf = append(f.buf, part[:n]...)
+		f.buf = slices.Grow(f.buf, readBuffer)
+		n, err := f.conn.Read(f.buf[len(f.buf):cap(f.buf)])
+		f.buf = f.buf[:len(f.buf)+n]
 		if err != nil && (n == 0 || !errors.Is(err, io.EOF)) {
 			return nil, err
 		}
