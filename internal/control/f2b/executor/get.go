@@ -53,7 +53,7 @@ func (h Handler) get(ctx context.Context, words []string) (any, error) {
 		case len(rest) > 0 && rest[0] == "--with-time":
 			return timesOf(s.Bans), nil
 		}
-		return idsOf(s.Bans), nil
+		return idsByEnd(s.Bans), nil
 	case "action", "actionproperties", "actionmethods":
 		return getAction(c, option, rest)
 	}

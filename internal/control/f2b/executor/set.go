@@ -252,11 +252,7 @@ func (h Handler) setLogPath(ctx context.Context, name, option string, rest []str
 		return exception("ValueError", "Only one file can be added at a time")
 	}
 	if _, err := os.Stat(path); err != nil {
-		number, text := 2, "No such file or directory"
-		if errors.Is(err, fs.ErrPermission) {
-			number, text = 13, "Permission denied"
-		}
-		return &f2b.ExceptionError{Module: "builtins", Class: "FileNotFoundError", Args: []any{number, text, path}}
+		return notOpened(path, err)
 	}
 	return h.Jails.Edit(ctx, name, "logpath", nil, func(c *config.Jail) error {
 		if !slices.ContainsFunc(c.LogPaths, func(p config.LogPath) bool { return p.Pattern == path }) {
@@ -264,6 +260,14 @@ func (h Handler) setLogPath(ctx context.Context, name, option string, rest []str
 		}
 		return nil
 	})
+}
+
+// notOpened is Python's error for a file that cannot be opened.
+func notOpened(path string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return &f2b.ExceptionError{Module: "builtins", Class: "PermissionError", Args: []any{13, "Permission denied", path}}
+	}
+	return &f2b.ExceptionError{Module: "builtins", Class: "FileNotFoundError", Args: []any{2, "No such file or directory", path}}
 }
 
 // setMatch changes what of the journal a jail reads, if it reads the journal.

@@ -190,19 +190,31 @@ func matchesOf(c config.Jail) pickle.List {
 // forEver stands for the end of a ban that has none, as in fail2ban.
 const forEver = "9999-12-31 23:59:59"
 
-// timesOf lists who is banned, since when and until when, those first whose bans end first.
-func timesOf(bans []control.Ban) pickle.List {
+// byEnd sorts bans, those first that end first; of the same end, those that began first.
+func byEnd(bans []control.Ban) []control.Ban {
 	bans = slices.Clone(bans)
 	slices.SortStableFunc(bans, func(a, b control.Ban) int {
-		switch {
-		case a.Until == nil || b.Until == nil:
-			return cmp.Compare(never(a), never(b))
-		default:
-			return a.Until.Compare(*b.Until)
+		if a.Until == nil || b.Until == nil {
+			return cmp.Or(cmp.Compare(never(a), never(b)), a.Since.Compare(b.Since))
 		}
+		return cmp.Or(a.Until.Compare(*b.Until), a.Since.Compare(b.Since))
 	})
+	return bans
+}
+
+// idsByEnd lists who is banned, those first whose bans end first.
+func idsByEnd(bans []control.Ban) pickle.List {
+	ids := pickle.List{}
+	for _, b := range byEnd(bans) {
+		ids = append(ids, b.ID)
+	}
+	return ids
+}
+
+// timesOf lists who is banned, since when and until when, those first whose bans end first.
+func timesOf(bans []control.Ban) pickle.List {
 	lines := pickle.List{}
-	for _, b := range bans {
+	for _, b := range byEnd(bans) {
 		end := forEver
 		if b.Until != nil {
 			end = b.Until.Local().Format(time.DateTime)
