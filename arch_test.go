@@ -53,10 +53,12 @@ var imports = map[string][]string{
 		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
 	},
 	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},
-	"internal/replay":    {"internal/filter", "internal/ident", "internal/jail", "golang.org/x/text"},
-	"cmd/agentd":         {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
-	"cmd/agentctl":       {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
-	"demo":               {"internal/control", "golang.org/x/sys"},
+	// fail2ban's database, for agentctl alone: the daemon links no SQLite.
+	"internal/movein": {"internal/control", "modernc.org/sqlite"},
+	"internal/replay": {"internal/filter", "internal/ident", "internal/jail", "golang.org/x/text"},
+	"cmd/agentd":      {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
+	"cmd/agentctl":    {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
+	"demo":            {"internal/control", "golang.org/x/sys"},
 	// For tests only: nothing but test files may import it.
 	"internal/oracle": {},
 }

@@ -190,6 +190,14 @@ func (f fake) Unban(_ context.Context, r control.UnbanRequest) (control.ChangeRe
 	return v, nil
 }
 
+func (f fake) Import(_ context.Context, r control.ImportRequest) (control.ImportResult, error) {
+	v := control.ImportResult{Jails: []control.ImportedJail{}}
+	for _, b := range r.Bans {
+		v.Jails = append(v.Jails, control.ImportedJail{Jail: b.Jail, Runs: b.Jail == "sshd", Bans: 1, Histories: 1})
+	}
+	return v, nil
+}
+
 func (f fake) Reload(ctx context.Context) (control.ReloadResult, error) {
 	s, err := f.Status(ctx)
 	r := control.ReloadResult{Applied: f.state != "degraded", Jails: []string{}, Problems: s.Problems}

@@ -37,6 +37,14 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl replay /var/log/auth.log.1 /var/log/auth.log", "agentctl replay --jail sshd --diff /etc/fail2ban.new /var/log/auth.log"},
 		},
 		{
+			name: "import", usage: "import [FILE] [--dry-run] [--db PATH]", options: []string{"dry-run", "db"}, max: 1, run: importBans,
+			brief: "take over fail2ban's bans, what it remembers, and how far it has read its logs",
+			more: "FILE is fail2ban's database (default: dbfile of fail2ban.conf). It is copied and only read. A daemon that\n" +
+				"runs enforces the bans at once; else they go into its database. What is there already stays: a second\n" +
+				"import changes nothing. A database that is damaged, or no database of fail2ban's, is refused as a whole.",
+			examples: []string{"agentctl import --dry-run", "agentctl import /var/lib/fail2ban/fail2ban.sqlite3"},
+		},
+		{
 			name: "completion", usage: "completion bash|zsh|fish", min: 1, max: -1, verbatim: true, run: completion,
 			brief:    "a script that completes commands, options and jails",
 			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},

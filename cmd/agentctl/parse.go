@@ -24,6 +24,8 @@ func options() []option {
 		{"jail", "JAIL", "only in this jail"},
 		{"diff", "DIR", "compare with what another configuration does"},
 		{"dns", "", "look host names up"},
+		{"dry-run", "", "only tell what would be done"},
+		{"db", "PATH", "agentd's database, where agentd does not run (default " + defaultDatabase + ")"},
 		{"now", "TIME", "no line is later: seconds since 1970, or 2026-11-22T12:00:00Z (default: when the log was last written)"},
 		{"release", "VERSION", "fail2ban's rules of 1.0 or 1.1 (default 1.1)"},
 		{"limit", "N", "show at most so many; 0 shows all"},

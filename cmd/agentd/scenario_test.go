@@ -243,8 +243,10 @@ func TestOneLifeIsLoggedAsByFail2ban(t *testing.T) {
 	// By hand.
 	for _, x := range []side{s.theirs, s.ours} {
 		x.ask(t, [][]string{
-			{"set", "login", "banip", "203.0.113.1", "203.0.113.2"}, {"set", "login", "unbanip", "203.0.113.1", "192.0.2.30"},
-			{"unban", "192.0.2.31"}, {"set", "login", "attempt", "203.0.113.9", "one", "two", "three"},
+			{"set", "login", "banip", "203.0.113.1", "203.0.113.2"},
+			{"set", "login", "unbanip", "203.0.113.1", "192.0.2.30"},
+			{"unban", "192.0.2.31"},
+			{"set", "login", "attempt", "203.0.113.9", "one", "two", "three"},
 		})
 	}
 	s.failures["login"]++ // fail2ban counts an attempt once, however many lines it has

@@ -121,7 +121,7 @@ func TestAScriptThatHangsDelaysOnlyItself(t *testing.T) {
 	hangs := action.Definition{Jail: "app", Name: "hangs", Timeout: time.Hour, Options: []action.Param{{Name: "actionban", Value: "exec sleep 3600"}}}
 	loud := action.Definition{Jail: "app", Name: "loud", Options: []action.Param{{Name: "actionban", Value: "head -c 100000000 /dev/zero; echo <ip> >> " + out + "3"}}}
 	fails := action.Definition{Jail: "app", Name: "fails", Options: []action.Param{{Name: "actionban", Value: "echo no good >&2; exit 7"}}}
-	forks := action.Definition{Jail: "app", Name: "forks", Options: []action.Param{{Name: "actionban", Value: "sleep 3600 & echo <ip> >> " + out + "4"}}}
+	forks := action.Definition{Jail: "app", Name: "forks", Options: []action.Param{{Name: "actionban", Value: "sleep 30 & echo <ip> >> " + out + "4"}}}
 	r.start(r.jailOf("app", withScripts(hangs, scriptTo(out, "app", "note"), loud, fails, forks)))
 	r.agent.script.patience = 100 * time.Millisecond
 	for i := range 20 {

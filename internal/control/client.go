@@ -133,6 +133,12 @@ func (c *Client) Reload(ctx context.Context) (v ReloadResult, err error) {
 	return v, c.post(ctx, "/v1/reload", nil, &v)
 }
 
+// Import takes over bans; see Service.
+func (c *Client) Import(ctx context.Context, r ImportRequest) (v ImportResult, err error) {
+	err = c.post(ctx, "/v1/import", r, &v)
+	return v, err
+}
+
 // Fail2ban asks for something in fail2ban's protocol.
 func (c *Client) Fail2ban(ctx context.Context, request []byte) ([]byte, error) {
 	var a Fail2banAnswer

@@ -31,6 +31,8 @@ type Service interface {
 	Unban(ctx context.Context, r UnbanRequest) (ChangeResult, error)
 	// Reload reads the configuration again. With Problems and Applied false, the old one is in force.
 	Reload(ctx context.Context) (ReloadResult, error)
+	// Import takes over bans of another program. What is held already stays.
+	Import(ctx context.Context, r ImportRequest) (ImportResult, error)
 	// Stop begins the end and returns. With keep, the firewall keeps its bans until the next start.
 	Stop(ctx context.Context, keep bool) error
 	// Firewall lists what the kernel holds, at most limit elements.
@@ -209,6 +211,50 @@ type ReloadResult struct {
 	Applied  bool      `json:"applied"`
 	Jails    []string  `json:"jails"` // running now
 	Problems []Problem `json:"problems,omitempty"`
+}
+
+// ImportRequest asks to take over bans and places in logs. A large one is sent in parts.
+type ImportRequest struct {
+	Bans      []ImportBan      `json:"bans,omitempty"`
+	Positions []ImportPosition `json:"positions,omitempty"`
+	DryRun    bool             `json:"dry_run,omitempty"` // only tell what would be done
+}
+
+// ImportBan is a ban, and with it that its ID was banned so often.
+type ImportBan struct {
+	Jail     string            `json:"jail"`
+	ID       string            `json:"id"`
+	Start    time.Time         `json:"start"`    // of the failure that it is counted from
+	Duration int64             `json:"duration"` // seconds; -1: permanent, -2: unknown, as long as the jail bans
+	Count    int               `json:"count"`
+	Failures int               `json:"failures"`
+	Lines    []string          `json:"lines,omitempty"`
+	Data     map[string]string `json:"data,omitempty"`
+}
+
+// ImportPosition is how far a jail has read a log.
+type ImportPosition struct {
+	Jail   string `json:"jail"`
+	Path   string `json:"path"`
+	Offset int64  `json:"offset"` // bytes
+	First  string `json:"first"`  // SHA-1 of the first line with its newline, in hexadecimal
+}
+
+// ImportResult is what an import did, or would do, by jail.
+type ImportResult struct {
+	Jails []ImportedJail `json:"jails"` // sorted by name
+}
+
+// ImportedJail is what an import did for a jail.
+type ImportedJail struct {
+	Jail      string `json:"jail"`
+	Runs      bool   `json:"runs"`      // the jail is there; what is taken of others is kept for the day that they are
+	Bans      int    `json:"bans"`      // taken
+	Known     int    `json:"known"`     // bans that are held already
+	Over      int    `json:"over"`      // bans that have ended
+	Ignored   int    `json:"ignored"`   // bans of those whom the jail ignores
+	Histories int    `json:"histories"` // how often IDs were banned, taken
+	Positions int    `json:"positions"` // places in logs, taken
 }
 
 // Fail2banRequest is a request of fail2ban's protocol, without what ends it there.
