@@ -5,7 +5,9 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -51,6 +53,26 @@ func (l *oneConn) Close() error {
 
 func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "fuzz", Net: "unix"} }
 
+// socketPair gives the ends of a connection. Those of net.Pipe would be held by the timers of their deadlines long
+// after they were closed.
+func socketPair(t *testing.T) (near, far net.Conn) {
+	t.Helper()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := make([]net.Conn, 2)
+	for i, fd := range fds {
+		file := os.NewFile(uintptr(fd), "end")
+		ends[i], err = net.FileConn(file)
+		_ = file.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return ends[0], ends[1]
+}
+
 // commandsIn counts what is asked by bytes that a peer sends, and what is answered: frames until the end that a
 // peer asks for, and those of them that are commands.
 func commandsIn(data []byte) (commands int64, answers int) {
@@ -86,7 +108,7 @@ func FuzzFraming(f *testing.F) {
 		}
 		var executed atomic.Int64
 		l := &oneConn{conns: make(chan net.Conn, 1), done: make(chan struct{})}
-		near, far := net.Pipe()
+		near, far := socketPair(t)
 		l.conns <- far
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
