@@ -41,6 +41,8 @@ var imports = map[string][]string{
 		"internal/setup", "internal/source",
 	},
 	"internal/control/f2b": {"internal/control/f2b/pickle"},
+	// The file of events for SIEMs, and the numbers for Prometheus.
+	"internal/eventlog": {},
 	// Action scripts as fail2ban runs them.
 	"internal/action": {"internal/ident", "golang.org/x/sys"},
 	"internal/agent": {
