@@ -18,7 +18,8 @@ import (
 	"github.com/palisade-agent/palisade/internal/store"
 )
 
-// Parts is what an agent is made of. All but Record, Ignored, Action and Ready are required.
+// Parts is what an agent is made of. All that are told something, and Reasons, may be nil; the others are
+// required.
 type Parts struct {
 	Store    Store
 	Firewall Firewall
@@ -35,6 +36,14 @@ type Parts struct {
 	Ignored func(jailName string, id ident.ID, by string, t time.Time)
 	// Action is told what happens to actions that are scripts, as it happens, from several goroutines.
 	Action func(action.Event)
+
+	// Trouble is told when a part of the agent stops to work, and with nil when it works again. It may be
+	// called from several goroutines, and must not wait; so must Configured not.
+	Trouble func(part string, err error)
+	// Configured is told of each change of the configuration, and of each that could not be made.
+	Configured func(Configuration)
+	// Reasons tells what else is wrong with the process, for its health.
+	Reasons func() []string
 
 	// Ready is called once, when the bans of the last run are enforced again and the logs are read.
 	Ready func()
@@ -71,7 +80,7 @@ type Agent struct {
 func New(p Parts, o Options) *Agent {
 	a := &Agent{
 		parts: p, options: o,
-		events: newEvents(p.Record, p.Ignored), health: newHealth(p.Log),
+		events: newEvents(p.Record, p.Ignored), health: newHealth(p.Log, p.Trouble),
 		stop: make(chan struct{}), started: time.Now(),
 	}
 	a.engine = newEngine(p.Book, p.Store, p.Firewall, a.events, a.health, p.Log)
@@ -231,6 +240,7 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 	defer a.reloading.Unlock()
 	o, err := a.parts.Reload()
 	if err != nil {
+		a.configured(Configuration{Reload: true}, err)
 		return control.ReloadResult{Problems: []control.Problem{{Severity: "error", Message: err.Error()}}}, nil
 	}
 	a.mu.Lock()
@@ -246,7 +256,9 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 		return control.ReloadResult{}, errStarting
 	}
 
-	if err := a.change(ctx, run, old, o, true); err != nil {
+	err = a.change(ctx, run, old, o, true)
+	a.configured(Configuration{Reload: true, Options: o}, err)
+	if err != nil {
 		return control.ReloadResult{}, err
 	}
 	result := control.ReloadResult{Applied: true, Problems: o.Problems}
@@ -255,6 +267,19 @@ func (a *Agent) reload(ctx context.Context) (control.ReloadResult, error) {
 	}
 	slices.Sort(result.Jails)
 	return result, nil
+}
+
+// Configuration is a change of the configuration.
+type Configuration struct {
+	Reload  bool    // by a reload; otherwise by a command
+	Options Options // as they are now
+	Err     error   // why it could not be made, or not wholly
+}
+
+func (a *Agent) configured(c Configuration, err error) {
+	if c.Err = err; a.parts.Configured != nil {
+		a.parts.Configured(c)
+	}
 }
 
 // change brings what runs from the old options to new ones. It is called with reloading held; run is the

@@ -66,7 +66,9 @@ func (a *Agent) edit(ctx context.Context, f func(jails []Jail) ([]Jail, error)) 
 	a.mu.Lock()
 	a.options = o
 	a.mu.Unlock()
-	return a.change(ctx, run, old, o, false)
+	err = a.change(ctx, run, old, o, false)
+	a.configured(Configuration{Options: o}, err)
+	return err
 }
 
 // Attempt counts a failure of an ID in a jail, as many times as it has lines, but at least once.

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
@@ -62,6 +63,8 @@ type engine struct {
 
 	inbox chan any      // observed, func(*engine): in order of arrival
 	ended chan struct{} // closed when run has returned
+
+	commits, failedCommits atomic.Uint64
 
 	// owned by run
 	book      *jail.Book
@@ -128,7 +131,13 @@ func (e *engine) run(stop <-chan struct{}) {
 	go func() {
 		defer close(committed)
 		for b := range batches {
-			results <- e.store.Commit(b)
+			err := e.store.Commit(b)
+			if err != nil {
+				e.failedCommits.Add(1)
+			} else {
+				e.commits.Add(1)
+			}
+			results <- err
 		}
 	}()
 	defer func() { close(batches); <-committed }()

@@ -13,13 +13,16 @@ const healthStore = "store"
 // health collects what is wrong at present, per part, and logs when that changes. It is safe for
 // concurrent use.
 type health struct {
-	log *slog.Logger
+	log  *slog.Logger
+	tell func(part string, err error) // of a change; may be nil
 
 	mu     sync.Mutex // guards the field below
 	broken map[string]string
 }
 
-func newHealth(log *slog.Logger) *health { return &health{log: log, broken: map[string]string{}} }
+func newHealth(log *slog.Logger, tell func(part string, err error)) *health {
+	return &health{log: log, tell: tell, broken: map[string]string{}}
+}
 
 // set notes that the part works (err is nil) or why it does not.
 func (h *health) set(part string, err error) {
@@ -33,6 +36,11 @@ func (h *health) set(part string, err error) {
 	case err != nil && was != err.Error():
 		h.broken[part] = err.Error()
 		h.log.Error("degraded", "part", part, "err", err)
+	default:
+		return
+	}
+	if h.tell != nil {
+		h.tell(part, err)
 	}
 }
 

@@ -183,6 +183,7 @@ type rig struct {
 	wall  *wall
 	agent *Agent
 	end   func() error
+	parts func(*Parts) // changes the parts before the start; may be nil
 
 	mu     sync.Mutex // guards next
 	next   Options
@@ -226,7 +227,7 @@ func (r *rig) filterOf(failRegex ...string) (f *filter.Filter, id string) {
 func (r *rig) start(jails ...Jail) {
 	r.t.Helper()
 	ready := make(chan struct{})
-	r.agent = New(Parts{
+	parts := Parts{
 		Store: r.store, Firewall: r.wall, Book: jail.NewBook(jail.Config{Random: func() float64 { return 0.5 }}),
 		Resolver: NewResolver(), Log: slog.New(slog.DiscardHandler), Ready: func() { close(ready) },
 		Reload: func() (Options, error) {
@@ -234,7 +235,11 @@ func (r *rig) start(jails ...Jail) {
 			defer r.mu.Unlock()
 			return r.next, r.reload
 		},
-	}, Options{Jails: jails})
+	}
+	if r.parts != nil {
+		r.parts(&parts)
+	}
+	r.agent = New(parts, Options{Jails: jails})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- r.agent.Run(ctx) }()

@@ -41,14 +41,7 @@ func (s service) Status(ctx context.Context) (control.Status, error) {
 	st := s.a.parts.About
 	st.Started, st.Problems, st.Jails = s.a.started, o.Problems, []control.JailSummary{}
 	st.Firewall = s.firewall()
-	st.Reasons = s.a.health.reasons()
-	if st.Firewall.Error != "" {
-		st.Reasons = append(st.Reasons, "firewall: "+st.Firewall.Error)
-	}
-	st.Reasons = append(st.Reasons, s.a.script.reasons()...)
-	if n := len(o.Broken); n > 0 {
-		st.Reasons = append(st.Reasons, fmt.Sprintf("configuration: %d of the enabled jails cannot run as written", n))
-	}
+	st.Reasons = s.a.reasons(o)
 	st.Health = "ok"
 	if len(st.Reasons) > 0 {
 		st.Health = "degraded"

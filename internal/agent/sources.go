@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
@@ -52,6 +53,8 @@ type reader struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 	failed atomicError
+
+	failures atomic.Uint64 // how often it had to begin again
 }
 
 func newSources(e *engine, r *Resolver, log *slog.Logger) *sources {
@@ -276,6 +279,7 @@ func (r *reader) run(ctx context.Context, log *slog.Logger) {
 			break
 		}
 		r.failed.set(err)
+		r.failures.Add(1)
 		log.Error("reading stopped; it is tried again", "source", r.intake.path, "err", err, "wait", wait)
 		select {
 		case <-time.After(wait):

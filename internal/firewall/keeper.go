@@ -45,6 +45,9 @@ type KeeperOptions struct {
 	// Patience is how long an error is borne that waiting seldom cures (no permission, a table that
 	// belongs to another process, no support) before Run gives up; 0 is a minute.
 	Patience time.Duration
+	// Trouble is told, by Run, why the kernel does not hold what it should or that somebody else has
+	// changed it, and nil when all is as it should be again; nil tells nobody. It must not wait.
+	Trouble func(err error)
 }
 
 // Keeper keeps a Backend in line with wishes. Make one with NewKeeper; it works while Run does. All
@@ -54,6 +57,7 @@ type Keeper struct {
 	log      *slog.Logger
 	now      func() time.Time
 	patience time.Duration
+	trouble  func(error)
 
 	mailbox  *mailbox
 	requests chan func()   // executed by Run
@@ -69,6 +73,7 @@ type Keeper struct {
 	claimed   bool
 	adopted   bool // the kernel may hold elements that the table does not know
 	err       error
+	troubled  bool // trouble was told of something that is not over
 	retries   int
 	rebuilds  int
 	delay     time.Duration // before the next try; 0: all is well
@@ -90,7 +95,7 @@ type waiter struct {
 // NewKeeper makes a Keeper for a Backend, which belongs to it from now on.
 func NewKeeper(b Backend, o KeeperOptions) *Keeper {
 	k := &Keeper{
-		backend: b, log: o.Log, now: o.Now, patience: o.Patience,
+		backend: b, log: o.Log, now: o.Now, patience: o.Patience, trouble: o.Trouble,
 		mailbox: newMailbox(), requests: make(chan func()), ended: make(chan struct{}),
 		table: NewTable(), batch: batchSize,
 	}
@@ -99,6 +104,9 @@ func NewKeeper(b Backend, o KeeperOptions) *Keeper {
 	}
 	if k.now == nil {
 		k.now = time.Now
+	}
+	if k.trouble == nil {
+		k.trouble = func(error) {}
 	}
 	if k.patience == 0 {
 		k.patience = time.Minute
@@ -331,6 +339,7 @@ func (k *Keeper) outcome(err error, changes []Change) bool {
 	first := k.err == nil
 	if first || k.err.Error() != err.Error() {
 		k.log.Error("the firewall could not be changed; it will be tried again", "err", err)
+		k.tell(err)
 	}
 	k.err = err
 	if len(changes) > 0 {
@@ -384,6 +393,9 @@ func (k *Keeper) settled() {
 		}
 		k.adopted = false
 		return
+	}
+	if k.troubled {
+		k.tell(nil)
 	}
 	if k.err != nil {
 		k.log.Info("the firewall holds what it should again", "rebuilds", k.rebuilds)
@@ -454,6 +466,7 @@ func (k *Keeper) check(start time.Time) {
 	case err == nil:
 	case errors.Is(err, ErrLost):
 		k.log.Warn("somebody else has changed the firewall: it is made anew", "err", err)
+		k.tell(err)
 		k.lost()
 	default:
 		k.log.Warn("the firewall could not be inspected", "err", err)

@@ -177,7 +177,8 @@ func TestKeeperKeepsWhatFailed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := &fake{Memory: firewall.NewMemory(), script: script}
-				k, _ := start(t, b, firewall.KeeperOptions{})
+				var told []error
+				k, _ := start(t, b, firewall.KeeperOptions{Trouble: func(err error) { told = append(told, err) }})
 				k.SetScopes([]firewall.Scope{ssh})
 				synctest.Wait()
 				k.Submit([]firewall.Wish{ban("192.0.2.1", 0), ban("192.0.2.2", 0)})
@@ -188,6 +189,10 @@ func TestKeeperKeepsWhatFailed(t *testing.T) {
 					t.Fatal(err)
 				}
 				wantContents(t, b, "tcp.22.drop.v4 192.0.2.1/32 0s", "tcp.22.drop.v4 192.0.2.3/32 0s")
+				// One trouble and its end, however often it was tried.
+				if len(told) != 2 || told[0] == nil || told[1] != nil {
+					t.Errorf("told %v", told)
+				}
 				if st := k.Status(); st.Err != nil || st.Pending != 0 || st.Retries == 0 {
 					t.Errorf("status %+v", st)
 				}
@@ -246,7 +251,8 @@ func TestKeeperGivesUpWhereWaitingIsNoUse(t *testing.T) {
 func TestKeeperRepairsWhatSomebodyElseRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &fake{Memory: firewall.NewMemory()}
-		k, _ := start(t, b, firewall.KeeperOptions{})
+		var told []error
+		k, _ := start(t, b, firewall.KeeperOptions{Trouble: func(err error) { told = append(told, err) }})
 		k.SetScopes([]firewall.Scope{ssh})
 		k.Submit([]firewall.Wish{ban("192.0.2.1", 0)})
 		if err := k.Sync(t.Context()); err != nil {
@@ -262,6 +268,9 @@ func TestKeeperRepairsWhatSomebodyElseRemoved(t *testing.T) {
 		wantContents(t, b, "tcp.22.drop.v4 192.0.2.1/32 0s")
 		if n := k.Status().Rebuilds; n != 2 {
 			t.Errorf("%d rebuilds", n)
+		}
+		if len(told) != 4 || !errors.Is(told[0], firewall.ErrLost) || told[1] != nil || !errors.Is(told[2], firewall.ErrLost) || told[3] != nil {
+			t.Errorf("told %v", told)
 		}
 	})
 }

@@ -47,3 +47,9 @@ func (k *Keeper) publish() {
 	defer k.mu.Unlock()
 	k.status = st
 }
+
+// tell tells of a trouble, or of its end.
+func (k *Keeper) tell(err error) {
+	k.troubled = err != nil
+	k.trouble(err)
+}
