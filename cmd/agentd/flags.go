@@ -54,7 +54,8 @@ Options:
       --version            print the version
   -h, --help               print this
 
-Signals: TERM or INT stop (a second one at once), HUP reloads.
+Signals: TERM or INT stop (a second one at once), USR2 stops and leaves the bans in the kernel, HUP reloads,
+USR1 opens the log anew.
 Exit status: 0 done, 1 failed or found wrong, 2 wrong usage.
 
 Example: try an existing configuration without touching the machine

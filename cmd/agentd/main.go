@@ -12,11 +12,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
-	"syscall"
 
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/control"
@@ -69,6 +67,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 //	store ─┐                                    v
 //	keeper ┴────────────────────────────────> agent <── control server
 func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
+	manager := newNotifier()
 	loader := setup.New(f.config, f.configSet)
 	loader.Scripts = f.firewall == "script"
 	live := setup.NewLive(loader)
@@ -143,7 +142,8 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	if fail2ban := listenFail2ban(ctx, f, commands, log); fail2ban != nil {
 		servers = append(servers, runner{"fail2ban's socket", fail2ban.Run})
 	}
-	return runAll(ctx, a, servers, ready, log, stdout)
+	l := life{agent: a, servers: servers, ready: ready, log: log, flush: handler.Flush, stdout: stdout, manager: manager}
+	return l.run(ctx)
 }
 
 // listenFail2ban answers fail2ban's own client, if nobody does. That it cannot is no reason not to ban.
@@ -165,99 +165,6 @@ func listenFail2ban(ctx context.Context, f flags, h executor.Handler, log *slog.
 		return nil
 	}
 	return f2b.NewServer(listener, f2b.ServerOptions{Handler: h, Log: log})
-}
-
-// runner is something that runs until its context ends.
-type runner struct {
-	name string
-	run  func(context.Context) error
-}
-
-// runAll runs the agent and the control server, and turns signals into what they ask for: TERM and INT
-// end the daemon, a second one at once; HUP reloads.
-func runAll(ctx context.Context, a *agent.Agent, servers []runner, ready <-chan struct{}, log *slog.Logger, stdout io.Writer) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-	defer signal.Stop(signals)
-
-	serverCtx, endServer := context.WithCancel(ctx)
-	defer endServer()
-	serverEnded := make(chan error, 1)
-	go func() { serverEnded <- runServers(serverCtx, servers) }()
-	agentEnded := make(chan error, 1)
-	go func() { agentEnded <- a.Run(ctx) }()
-
-	ending := false
-	for {
-		select {
-		case <-ready:
-			ready = nil
-			fmt.Fprintln(stdout, "Server ready")
-			go debug.FreeOSMemory() // what reading the database and the configuration took
-			log.Info("ready")
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				go reload(ctx, a, log)
-				continue
-			}
-			if ending {
-				return fmt.Errorf("ended at once by a second %v", s)
-			}
-			ending = true
-			log.Info("stopping", "signal", s.String())
-			cancel()
-		case err := <-serverEnded:
-			if !ending && ctx.Err() == nil {
-				cancel()
-				return errors.Join(fmt.Errorf("a socket has ended: %w", err), <-agentEnded)
-			}
-			serverEnded = nil
-		case err := <-agentEnded:
-			endServer()
-			if serverEnded != nil {
-				err = errors.Join(err, <-serverEnded)
-			}
-			log.Info("stopped")
-			return err
-		}
-	}
-}
-
-// runServers runs servers until ctx ends, or one of them does, which ends them all.
-func runServers(ctx context.Context, servers []runner) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ended := make(chan error, len(servers))
-	for _, s := range servers {
-		go func() {
-			err := s.run(ctx)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", s.name, err)
-			}
-			ended <- err
-		}()
-	}
-	var all error
-	for range servers {
-		all = errors.Join(all, <-ended)
-		cancel()
-	}
-	return all
-}
-
-func reload(ctx context.Context, a *agent.Agent, log *slog.Logger) {
-	r, err := a.Service().Reload(ctx)
-	switch {
-	case err != nil:
-		log.Error("reload failed", "err", err)
-	case !r.Applied:
-		log.Error("reload refused: the old configuration stays in force")
-		logProblems(log, r.Problems)
-	default:
-		log.Info("reload finished", "jails", len(r.Jails))
-	}
 }
 
 func logProblems(log *slog.Logger, problems []control.Problem) {
