@@ -1,6 +1,7 @@
 # The only interface to building and checking; CI calls `make test`, people call the rest.
 #
 #   make run     build, and watch a sample attack being banned in a private network namespace
+#   make package .deb and .rpm
 #   make test    every test; installs what they need on Debian when run as root
 #   make ci      what a change must pass: lint, tests, race detector, tidy modules
 
@@ -12,15 +13,19 @@ BIN      := bin
 
 # What the tests use beyond Go and make: the real fail2ban (downloaded, never installed), the real
 # sshd, and the tools that show the kernel's side. A test whose part is missing skips and says so.
-DEPS := python3 nftables openssh-server openssh-client iproute2 rsyslog systemd
+DEPS := python3 nftables openssh-server openssh-client iproute2 rsyslog systemd groff-base
 
-.PHONY: build run demo test deps race kernel lint bench bench-diff fuzz golden cover ci clean
+.PHONY: build package run demo test deps race kernel lint bench bench-diff fuzz golden cover ci clean
 
 build:
 	$(GO) build -trimpath -o $(BIN)/ ./cmd/...
 
 run: build
 	$(GO) run ./demo -bin $(BIN)
+
+# package builds a .deb and an .rpm into bin/, for this machine or for GOARCH; VERSION names it.
+package:
+	GO=$(GO) packaging/build.sh $(VERSION)
 
 # deps installs what is missing where that is possible without asking, and otherwise says what to do.
 deps:

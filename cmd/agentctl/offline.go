@@ -50,6 +50,11 @@ func offlineCommands() []*command {
 			examples: []string{"source <(agentctl completion bash)", "agentctl completion fish > ~/.config/fish/completions/agentctl.fish"},
 		},
 		{
+			name: "man", usage: "man DIR", min: 1, max: 1, run: man,
+			brief:    "write the manual pages into a folder",
+			examples: []string{"agentctl man /usr/local/share/man/man1"},
+		},
+		{
 			name: "help", usage: "help [COMMAND]", max: 1, run: help,
 			brief:    "this, or more about a command",
 			examples: []string{"agentctl help ban"},
