@@ -57,6 +57,11 @@ var imports = map[string][]string{
 	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},
 	// fail2ban's database, for agentctl alone: the daemon links no SQLite.
 	"internal/movein": {"internal/control", "modernc.org/sqlite"},
+	// What is wrong with a machine, before and after Palisade takes over.
+	"internal/doctor": {
+		"internal/action", "internal/agent", "internal/config", "internal/control", "internal/filter", "internal/firewall", "internal/firewall/nft",
+		"internal/ident", "internal/replay", "internal/setup", "internal/source", "golang.org/x/sys", "golang.org/x/text",
+	},
 	"internal/replay": {"internal/filter", "internal/ident", "internal/jail", "golang.org/x/text"},
 	"cmd/agentd":      {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},
 	"cmd/agentctl":    {"internal/*", "filters", "jails", "golang.org/x/sys", "golang.org/x/text"},

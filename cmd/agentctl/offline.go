@@ -10,6 +10,14 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl check", "agentctl check -c /etc/fail2ban --json | jq -r '.problems[].message'"},
 		},
 		{
+			name: "doctor", usage: "doctor [-c DIR]", run: examine,
+			brief: "what stands in the way of Palisade on this machine",
+			more: "Looks at fail2ban, the firewall, the configuration, the logs and their dates, the filters on the end of\n" +
+				"each log, the programs of actions, the clock, the disk, and whether you would lock yourself out. Changes\n" +
+				"nothing. Each finding is ok, warn or bad, with the next step; exits with 1 if one is bad.",
+			examples: []string{"sudo agentctl doctor", "sudo agentctl doctor --json | jq '.findings[] | select(.level != \"ok\")'"},
+		},
+		{
 			name: "dump", usage: "dump [-c DIR] [--jail JAIL]… [--release VERSION]", options: []string{"jail", "release"}, run: dump,
 			brief:    "a configuration as the commands that fail2ban's client would send, a JSON array a line",
 			more:     "What fail2ban-client -d prints, for programs: compare two trees, or fail2ban's with ours. A jail\nthat is named is shown even if it is not enabled. Problems go to stderr; exits with 1 if one is an error.",
