@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
@@ -138,7 +137,7 @@ func (x *exam) load(ctx context.Context, l *setup.Loader) {
 	if len(names) > 0 {
 		resolve, cancel := context.WithTimeout(ctx, answerTime)
 		defer cancel()
-		past, err := l.Replay(resolve, x.m.Resolver, slog.New(slog.NewTextHandler(io.Discard, nil)), names...)
+		past, err := l.Replay(resolve, x.m.Resolver, slog.New(slog.DiscardHandler), names...)
 		if err != nil {
 			x.warn(Finding{Check: "configuration", About: x.report.Config, Found: err.Error(), Next: "agentctl check says more"})
 		}

@@ -70,7 +70,7 @@ func (x *exam) ipv6(context.Context) {
 		f.Found = "on, and the machine has no address to be reached by"
 		x.ok(f)
 	default:
-		f.Found = "on, and banned like IPv4; the machine is " + listed(global)
+		f.Found = "on, and banned like IPv4; the machine is reached at " + listed(global)
 		x.ok(f)
 	}
 }

@@ -25,6 +25,7 @@ type scanner struct {
 	ticked   bool // within backticks
 	words    []string
 	commands [][]string
+	list     int // commands before the present line or ;
 }
 
 func (r *scanner) step() {
@@ -52,11 +53,15 @@ func (r *scanner) step() {
 		} else {
 			r.at = len(r.text)
 		}
-	case '\n', ';', '|':
+	case '|':
 		r.endCommand()
+	case '\n', ';':
+		r.endCommand()
+		r.list = len(r.commands)
 	case '&':
 		if r.at < 2 || r.text[r.at-2] != '>' && r.text[r.at-2] != '<' { // not >&2
 			r.endCommand()
+			r.list = len(r.commands)
 		}
 	case '<', '>':
 		if tag := r.tag(c); tag > 0 {
@@ -90,9 +95,9 @@ func (r *scanner) step() {
 		r.drop()
 		r.endCommand()
 	case ')':
-		if r.depth == 0 { // the pattern of a case
+		if r.depth == 0 { // the patterns of a case
 			r.drop()
-			r.words = nil
+			r.words, r.commands = nil, r.commands[:r.list]
 			return
 		}
 		r.depth--
