@@ -9,9 +9,6 @@ import (
 	"github.com/palisade-agent/palisade/internal/doctor"
 )
 
-// defaultDatabase is where agentd keeps its bans unless it is told otherwise.
-const defaultDatabase = "/var/lib/agentd/agentd.db"
-
 // examine looks at the machine.
 func examine(ctx context.Context, c *call) error {
 	r := doctor.Examine(ctx, doctor.Options{Config: c.config, Named: c.named, Socket: c.socket, Database: defaultDatabase})
