@@ -11,7 +11,11 @@ import (
 
 // examine looks at the machine.
 func examine(ctx context.Context, c *call) error {
-	r := doctor.Examine(ctx, doctor.Options{Config: c.config, Named: c.named, Socket: c.socket, Database: defaultDatabase})
+	o := doctor.Options{Config: c.config, Named: c.named, Socket: c.socket, Database: defaultDatabase}
+	if db, named := c.values["db"]; named {
+		o.Database = db
+	}
+	r := doctor.Examine(ctx, o)
 	if err := c.print(r, func(w io.Writer) { showExamination(w, r) }); err != nil {
 		return err
 	}

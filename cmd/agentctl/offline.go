@@ -10,7 +10,7 @@ func offlineCommands() []*command {
 			examples: []string{"agentctl check", "agentctl check -c /etc/fail2ban --json | jq -r '.problems[].message'"},
 		},
 		{
-			name: "doctor", usage: "doctor [-c DIR]", run: examine,
+			name: "doctor", usage: "doctor [-c DIR] [--db PATH]", options: []string{"db"}, run: examine,
 			brief: "what stands in the way of Palisade on this machine",
 			more: "Looks at fail2ban, the firewall, the configuration, the logs and their dates, the filters on the end of\n" +
 				"each log, the programs of actions, the clock, the disk, and whether you would lock yourself out. Changes\n" +

@@ -66,6 +66,7 @@ func illnesses() []illness {
 			"nobody runs", func(p *patient) { p.daemon.PID, p.socket = 0, false },
 			OK, "fail2ban", "does not run", "",
 		},
+		{"fail2ban has bans to take over", func(p *patient) { p.daemon.PID = 0; p.file("f2b.db", "") }, Warn, "fail2ban", "remembers", "agentctl import"},
 		{"agentd does not run", func(p *patient) { p.daemon.PID = 0 }, Warn, "agentd", "does not run", "systemctl enable --now agentd"},
 		{"fail2ban comes back with the next boot", func(p *patient) { p.program("systemctl", "echo enabled") }, Warn, "fail2ban", "at each boot", "systemctl disable fail2ban"},
 		{"nobody comes back with the next boot", func(p *patient) { p.program("systemctl", "echo disabled; exit 1") }, Warn, "agentd", "neither", "systemctl enable agentd"},
@@ -195,7 +196,12 @@ func illnessesOfTheMachine() []illness {
 			"fail2ban has left a table", func(p *patient) { p.program("nft", "echo 'table inet f2b-table'") },
 			Bad, "leftovers", "inet f2b-table", "nft delete table inet f2b-table",
 		},
-		{"fail2ban has left chains", func(p *patient) { p.program("iptables-save", "echo ':f2b-sshd - [0:0]'; echo ':INPUT ACCEPT [0:0]'") }, Bad, "leftovers", "1 iptables chains of fail2ban: f2b-sshd;", "iptables -F"},
+		{"fail2ban has left chains", func(p *patient) { p.program("iptables-save", "echo ':f2b-sshd - [0:0]'; echo ':INPUT ACCEPT [0:0]'") }, Bad, "leftovers", "has 1 here: f2b-sshd;", "iptables -X f2b-sshd"},
+		{
+			"fail2ban has left chains in a table of another", func(p *patient) {
+				p.program("nft", "printf 'table ip filter {\\n\\tchain f2b-sshd {\\n\\t}\\n\\tchain INPUT {\\n'")
+			}, Bad, "leftovers", "has 1 here: ip filter f2b-sshd;", "nft delete chain ip filter f2b-sshd",
+		},
 		{"fail2ban has left sets", func(p *patient) { p.program("ipset", "echo f2b-sshd; echo other") }, Bad, "leftovers", "f2b-sshd", "ipset destroy f2b-sshd"},
 		{
 			"fail2ban uses a table", func(p *patient) { p.daemon.PID = 0; p.program("nft", "echo 'table inet f2b-table'") },

@@ -41,52 +41,91 @@ func (x *exam) kernel(context.Context) {
 // maxNamed is how many things a finding names one by one.
 const maxNamed = 5
 
+// remains is one kind of what fail2ban's actions make in the kernel.
+type remains struct {
+	program string
+	args    []string
+	what    string
+	find    func(out string) []string
+	lift    string // how one is taken out, but for its name
+}
+
+// firstOf finds what a regex captures at first.
+func firstOf(expr string) func(string) []string {
+	re := regexp.MustCompile(expr)
+	return func(out string) (names []string) {
+		for _, m := range re.FindAllStringSubmatch(out, -1) {
+			names = append(names, m[1])
+		}
+		return names
+	}
+}
+
 // leftovers looks for what fail2ban's actions made in the kernel. Once fail2ban has gone, nobody lifts these
 // bans.
 func (x *exam) leftovers(ctx context.Context) {
-	asked := []struct {
-		program string
-		args    []string
-		names   string         // what the names are
-		find    *regexp.Regexp // its last group is the name
-		lift    string
-	}{
-		{"nft", []string{"list", "tables"}, "nft tables", regexp.MustCompile(`(?m)^table (\w+ f2b-[\w-]+)`), "nft delete table "},
-		{"nft", []string{"list", "chains"}, "nft chains", regexp.MustCompile(`(?m)^\s*chain (f2b-[^\s{]+)`), "take out the rules that lead to it, then nft delete chain, of "},
-		{"iptables-save", nil, "iptables chains", regexp.MustCompile(`(?m)^:(f2b-\S+)`), "take out the rules that lead to it, then iptables -F and -X "},
-		{"ip6tables-save", nil, "ip6tables chains", regexp.MustCompile(`(?m)^:(f2b-\S+)`), "take out the rules that lead to it, then ip6tables -F and -X "},
-		{"ipset", []string{"list", "-n"}, "ipsets", regexp.MustCompile(`(?m)^(f2b-\S+)`), "take out the rules that use it, then ipset destroy "},
-	}
+	_, tables := x.m.find("iptables-save")
 	found := false
-	for _, a := range asked {
+	for _, a := range []remains{
+		{"nft", []string{"list", "tables"}, "nft tables", firstOf(`(?m)^table (\w+ f2b-[\w-]+)`), "nft delete table "},
+		{
+			"nft",
+			[]string{"list", "chains"},
+			"nft chains", func(out string) []string { return nftChains(out, tables) },
+			"delete the rules that jump to it, which nft -a list ruleset shows, then: nft flush chain, and nft delete chain ",
+		},
+		{
+			"iptables-save", nil, "iptables chains", firstOf(`(?m)^:(f2b-\S+)`),
+			"delete the rules that jump to it, which iptables -S shows, then: iptables -F, and iptables -X ",
+		},
+		{
+			"ip6tables-save", nil, "ip6tables chains", firstOf(`(?m)^:(f2b-\S+)`),
+			"delete the rules that jump to it, which ip6tables -S shows, then: ip6tables -F, and ip6tables -X ",
+		},
+		{"ipset", []string{"list", "-n"}, "ipsets", firstOf(`(?m)^(f2b-\S+)`), "delete the rules that name it, which iptables -S shows, then: ipset destroy "},
+	} {
 		out, err := x.m.run(ctx, a.program, a.args...)
 		if err != nil && !errors.Is(err, errNoProgram) && x.root {
 			x.warn(Finding{Check: "leftovers", About: a.program, Found: err.Error(), Next: "look with " + strings.Join(append([]string{a.program}, a.args...), " ")})
 			continue
 		}
-		var names []string
-		for _, m := range a.find.FindAllStringSubmatch(out, -1) {
-			if !slices.Contains(names, m[1]) {
-				names = append(names, m[1])
-			}
-		}
-		if len(names) == 0 {
+		names := a.find(out)
+		slices.Sort(names)
+		if names = slices.Compact(names); len(names) == 0 {
 			continue
 		}
 		found = true
-		f := Finding{Check: "leftovers", About: a.program, Found: fmt.Sprintf("%d %s of fail2ban: %s", len(names), a.names, listed(names))}
+		f := Finding{Check: "leftovers", About: a.what, Found: fmt.Sprintf("fail2ban has %d here: %s", len(names), listed(names))}
 		if x.fail2ban {
 			f.Found += ", as long as it runs"
 			x.ok(f)
 			continue
 		}
-		f.Found += "; nobody lifts their bans now"
-		f.Next = a.lift + names[0]
+		f.Found, f.Next = f.Found+"; it does not run, and nobody lifts their bans", a.lift+names[0]
 		x.bad(f)
 	}
 	if !found && x.root {
 		x.ok(Finding{Check: "leftovers", Found: "fail2ban has left nothing in the kernel"})
 	}
+}
+
+// nftChains finds fail2ban's chains in tables that are not its own, as nft shows them. Those of iptables are
+// left out where that is there to show them.
+func nftChains(out string, iptables bool) (names []string) {
+	table := ""
+	for line := range strings.Lines(out) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) > 2 && words[0] == "table":
+			table = words[1] + " " + words[2]
+			if strings.HasPrefix(words[2], "f2b-") || iptables && (words[1] == "ip" || words[1] == "ip6") {
+				table = ""
+			}
+		case len(words) > 1 && words[0] == "chain" && strings.HasPrefix(words[1], "f2b-") && table != "":
+			names = append(names, table+" "+words[1])
+		}
+	}
+	return names
 }
 
 // listed joins names, the first of them if they are many.

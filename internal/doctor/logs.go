@@ -194,7 +194,7 @@ func (x *exam) dates(t *tail, j replay.Jail) {
 		case off.Abs() >= zoneStep-exact && off.Abs() <= farthest && away.Abs() <= exact:
 			f.Found = fmt.Sprintf("the newest line is dated %s and was written at %s: its zone is not the machine's, by %v",
 				at.Format(time.DateTime), t.written.In(at.Location()).Format(time.DateTime), off.Round(zoneStep))
-			f.Next = fmt.Sprintf("logtimezone = %s in the jail, if the dates name no zone", zoneOf(t.written, off))
+			f.Next = fmt.Sprintf("logtimezone = %s in the jail; if the dates name their zone, set the clock of who writes them", zoneOf(t.written, off))
 			x.bad(f)
 		case off > clockSlack:
 			f.Found = fmt.Sprintf("the newest line is dated %v after it was written", off.Round(time.Second))

@@ -37,7 +37,7 @@ func newPatient(t *testing.T) *patient {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	p := &patient{t: t, dir: dir, socket: true}
-	p.file("etc/fail2ban.conf", "[Definition]\nsocket = "+p.path("f2b.sock")+"\n")
+	p.file("etc/fail2ban.conf", "[Definition]\nsocket = "+p.path("f2b.sock")+"\ndbfile = "+p.path("f2b.db")+"\n")
 	p.file("etc/jail.local", p.jail(""))
 	p.file("etc/filter.d/door.conf", "[Definition]\nfailregex = ^ refused <HOST>$\n")
 	p.file("etc/action.d/tell.conf", "[Definition]\nactionban = echo <ip> | tell --now\n")

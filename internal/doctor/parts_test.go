@@ -117,6 +117,18 @@ apprise fgrep firewall-cmd grep head id ip ipfw ipset iptables jq mail nft nginx
 	}
 }
 
+// TestChainsAreNamedOnce: those of a table of fail2ban's go with it, and those of iptables are named by that.
+func TestChainsAreNamedOnce(t *testing.T) {
+	out := "table inet f2b-table {\n\tchain f2b-chain {\n\t\ttype filter hook input priority filter - 1; policy accept;\n\t}\n}\n" +
+		"table ip filter {\n\tchain f2b-sshd {\n\t}\n}\ntable inet mine {\n\tchain f2b-x {\n\t}\n\tchain y {\n\t}\n}\n"
+	if got := nftChains(out, true); !slices.Equal(got, []string{"inet mine f2b-x"}) {
+		t.Errorf("with iptables: %q", got)
+	}
+	if got := nftChains(out, false); !slices.Equal(got, []string{"ip filter f2b-sshd", "inet mine f2b-x"}) {
+		t.Errorf("without: %q", got)
+	}
+}
+
 // TestOnlyTheEndOfALogIsRead, and of that only whole lines.
 func TestOnlyTheEndOfALogIsRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.log")

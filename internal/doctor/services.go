@@ -147,6 +147,21 @@ func (x *exam) runningFail2ban(ctx context.Context) {
 		x.warn(f)
 	}
 	x.units(ctx)
+	x.memory()
+}
+
+// memory looks for what fail2ban remembers, which nobody has taken over as long as agentd does not run.
+func (x *exam) memory() {
+	if x.config == nil || x.agentd {
+		return
+	}
+	path := x.config.Global.DBFile
+	if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() {
+		x.warn(Finding{
+			Check: "fail2ban", About: path, Found: "fail2ban remembers its bans and offenders here",
+			Next: "agentctl import " + path + " takes them over",
+		})
+	}
 }
 
 // units looks at what systemd starts at a boot.
