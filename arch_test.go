@@ -43,6 +43,7 @@ var imports = map[string][]string{
 	"internal/control/f2b": {"internal/control/f2b/pickle"},
 	// The file of events for SIEMs, and the numbers for Prometheus.
 	"internal/eventlog": {},
+	"internal/metrics":  {"internal/action", "internal/agent", "internal/control", "internal/eventlog"},
 	// Action scripts as fail2ban runs them.
 	"internal/action": {"internal/ident", "golang.org/x/sys"},
 	"internal/agent": {

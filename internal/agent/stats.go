@@ -47,8 +47,8 @@ type SourceStats struct {
 	Failures     uint64 // how often its reader had to begin again
 }
 
-// Stats tells how the agent stands, in a time that does not depend on how many are banned. It waits for the engine
-// as long as ctx allows.
+// Stats tells how the agent stands, in a time that does not depend on how many are banned. It waits for its turn in
+// the engine, as long as ctx allows.
 func (a *Agent) Stats(ctx context.Context) (Stats, error) {
 	o := service{a}.snapshot()
 	st := Stats{

@@ -61,7 +61,7 @@ func (s *Server) Run(ctx context.Context) error {
 		BaseContext: func(net.Listener) context.Context { return base },
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(&limited{Listener: s.listener, free: make(chan struct{}, maxPeers)}) }()
+	go func() { ended <- server.Serve(LimitPeers(s.listener, maxPeers)) }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("answer on %s: %w", s.path, err)
@@ -81,7 +81,11 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// limited bounds the peers: one more waits until another has gone.
+// LimitPeers bounds how many peers a listener has at once: one more waits until another has gone.
+func LimitPeers(l net.Listener, most int) net.Listener {
+	return &limited{Listener: l, free: make(chan struct{}, most)}
+}
+
 type limited struct {
 	net.Listener
 	free chan struct{}

@@ -1,0 +1,323 @@
+package metrics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/palisade-agent/palisade/internal/action"
+	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/eventlog"
+	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/jail"
+)
+
+var (
+	metricName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	sample     = regexp.MustCompile(`^([a-z][a-z0-9_]*)(?:\{(.*)\})? ([^ ]+)$`)
+	label      = regexp.MustCompile(`^([a-z][a-z0-9_]*)="((?:[^"\\]|\\["\\n])*)"(,|$)`)
+)
+
+// parse reads the text format, more strictly than Prometheus does: every metric has a help and a type, its values
+// follow at once, no thing is told twice, a counter's name ends in _total and no other's does.
+func parse(text string) (map[string]float64, error) {
+	values, types := map[string]float64{}, map[string]string{}
+	help, current := "", ""
+	if !strings.HasSuffix(text, "\n") {
+		return nil, errors.New("the last line has no end")
+	}
+	for n, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
+		wrong := func(what string) (map[string]float64, error) {
+			return nil, fmt.Errorf("line %d %q: %s", n+1, line, what)
+		}
+		switch {
+		case strings.HasPrefix(line, "# HELP "):
+			name, about, ok := strings.Cut(line[len("# HELP "):], " ")
+			if !ok || !metricName.MatchString(name) || about == "" || strings.Contains(about, `\`) {
+				return wrong("no help")
+			}
+			help = name
+		case strings.HasPrefix(line, "# TYPE "):
+			f := strings.Split(line[len("# TYPE "):], " ")
+			if len(f) != 2 || f[0] != help || types[f[0]] != "" {
+				return wrong("a type without its help, or told twice")
+			}
+			if f[1] != counter && f[1] != gauge || (f[1] == counter) != strings.HasSuffix(f[0], "_total") {
+				return wrong("a type that does not suit the name")
+			}
+			current, types[f[0]] = f[0], f[1]
+		default:
+			m := sample.FindStringSubmatch(line)
+			if m == nil || m[1] != current {
+				return wrong("no value of the metric before it")
+			}
+			key := m[1]
+			names := map[string]bool{}
+			for rest := m[2]; rest != ""; {
+				l := label.FindStringSubmatch(rest)
+				if l == nil || names[l[1]] || l[2] == "" {
+					return wrong("no labels")
+				}
+				names[l[1]] = true
+				key += " " + l[1] + "=" + strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n").Replace(l[2])
+				rest = rest[len(l[0]):]
+			}
+			v, err := strconv.ParseFloat(m[3], 64)
+			if err != nil || v < 0 && types[current] == counter {
+				return wrong("no value")
+			}
+			if _, twice := values[key]; twice {
+				return wrong("told twice")
+			}
+			values[key] = v
+		}
+	}
+	return values, nil
+}
+
+// stats is an agent with a bit of everything, and names that try to forge lines.
+func stats() agent.Stats {
+	return agent.Stats{
+		Started: time.UnixMilli(1_790_000_000_250), Reasons: []string{"a", "b"}, Problems: 3, Broken: 1, Inbox: 7, Commits: 11, FailedCommits: 2,
+		Book: jail.Sizes{Tallies: 4, Bans: 5, Histories: 6, LineBytes: 700},
+		Jails: []agent.JailStats{
+			{
+				Name: "sshd", Counts: jail.Counts{CurrentlyFailed: 1, TotalFailed: 20, CurrentlyBanned: 3, TotalBanned: 4},
+				Lines: 1e9, Matched: 25, Ignored: 5, GaveUp: 6,
+				Scripts: []action.Status{{Name: "mail", Executed: 9, Failed: 2, TimedOut: 1, Dropped: 3, Waiting: 8}},
+			},
+			{Name: "a\"} 1\npalisade_jail_banned{jail=\"x\\"},
+		},
+		Sources: []agent.SourceStats{
+			{Path: "/var/log/auth.log", State: "following", Offset: 100, Size: 350, Lines: 12, Failures: 1},
+			{Path: "/var/log/cut", State: "missing", Offset: 100, Size: 50},
+			{Path: "journal", Jail: "sshd", State: "following", Lines: 3},
+			{Path: "journal", Jail: "web", State: "following"},
+		},
+		Firewall: firewall.Status{
+			Backend: "nft", Elements: 3, Pending: 1, Rebuilds: 2, Retries: 5, Err: errors.New("x"),
+			Sets: []firewall.SetStatus{{Name: "tcp.22.drop.v4", Count: 3}},
+		},
+	}
+}
+
+// scrape starts a server for a while and asks it.
+func scrape(t *testing.T, o Options, path string) (status int, kind, body string) {
+	t.Helper()
+	s, err := Listen(t.Context(), "127.0.0.1:0", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	r, err := http.Get("http://" + s.Address() + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.StatusCode, r.Header.Get("Content-Type"), string(b)
+}
+
+func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
+	status, kind, body := scrape(t, Options{
+		Version:  "v1.2",
+		Stats:    func(context.Context) (agent.Stats, error) { return stats(), nil },
+		Database: func() (int64, error) { return 4096, nil },
+		Events: func() eventlog.Stats {
+			return eventlog.Stats{Written: 5, Lost: 2, Waiting: 300, Err: errors.New("full")}
+		},
+	}, "/metrics")
+	if status != http.StatusOK || kind != "text/plain; version=0.0.4; charset=utf-8" {
+		t.Errorf("status %d, %s", status, kind)
+	}
+	got, err := parse(body)
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, body)
+	}
+	want := map[string]float64{
+		"palisade_build_info version=v1.2 goversion=" + runtime.Version(): 1,
+		"palisade_start_time_seconds":                                     1_790_000_000.25, "palisade_healthy": 0, "palisade_health_reasons": 2,
+		"palisade_config_problems": 3, "palisade_config_broken_jails": 1, "palisade_engine_inbox": 7,
+		"palisade_tallies": 4, "palisade_bans": 5, "palisade_histories": 6, "palisade_line_bytes": 700, "palisade_jails": 2,
+		"palisade_jail_lines_total jail=sshd": 1e9, "palisade_jail_matched_lines_total jail=sshd": 25,
+		"palisade_jail_ignored_lines_total jail=sshd": 5, "palisade_jail_gave_up_total jail=sshd": 6,
+		"palisade_jail_failures_total jail=sshd": 20, "palisade_jail_bans_total jail=sshd": 4,
+		"palisade_jail_banned jail=sshd": 3, "palisade_jail_tallies jail=sshd": 1,
+		"palisade_action_commands_total jail=sshd action=mail": 9, "palisade_action_command_failures_total jail=sshd action=mail": 2,
+		"palisade_action_command_timeouts_total jail=sshd action=mail": 1, "palisade_action_dropped_total jail=sshd action=mail": 3,
+		"palisade_action_waiting jail=sshd action=mail": 8,
+		"palisade_sources state=following":              3, "palisade_sources state=missing": 1,
+		"palisade_source_following source=/var/log/auth.log": 1, "palisade_source_following source=/var/log/cut": 0,
+		"palisade_source_following source=journal jail=sshd": 1, "palisade_source_following source=journal jail=web": 1,
+		"palisade_source_behind_bytes source=/var/log/auth.log": 250, "palisade_source_behind_bytes source=/var/log/cut": 0,
+		"palisade_source_lines_total source=/var/log/auth.log": 12, "palisade_source_lines_total source=/var/log/cut": 0,
+		"palisade_source_lines_total source=journal jail=sshd": 3, "palisade_source_lines_total source=journal jail=web": 0,
+		"palisade_source_errors_total source=/var/log/auth.log": 1, "palisade_source_errors_total source=/var/log/cut": 0,
+		"palisade_source_errors_total source=journal jail=sshd": 0, "palisade_source_errors_total source=journal jail=web": 0,
+		"palisade_firewall_info backend=nft": 1, "palisade_firewall_healthy": 0, "palisade_firewall_elements": 3,
+		"palisade_firewall_pending": 1, "palisade_firewall_rebuilds_total": 2, "palisade_firewall_errors_total": 5,
+		"palisade_firewall_set_elements set=tcp.22.drop.v4": 3,
+		"palisade_store_commits_total":                      11, "palisade_store_commit_failures_total": 2, "palisade_store_size_bytes": 4096,
+		"palisade_event_file_healthy": 0, "palisade_event_file_lines_total": 5, "palisade_event_file_lost_total": 2, "palisade_event_file_waiting_bytes": 300,
+	}
+	forged := "a\"} 1\uFFFDpalisade_jail_banned{jail=\"x\\"
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		_, wanted := want[key]
+		switch {
+		case strings.HasPrefix(key, "process_") || strings.HasPrefix(key, "go_"):
+			if got[key] <= 0 {
+				t.Errorf("%s is %v", key, got[key])
+			}
+		case strings.Contains(key, "jail="+forged+"~"):
+			if got[key] != 0 {
+				t.Errorf("%s is %v", key, got[key])
+			}
+		case !wanted:
+			t.Errorf("%s is told, too", key)
+		}
+	}
+	for key, v := range want {
+		if g, ok := got[key]; !ok || g != v {
+			t.Errorf("%s is %v (%v) instead of %v", key, g, ok, v)
+		}
+	}
+	for _, key := range []string{"process_resident_memory_bytes", "process_cpu_seconds_total", "process_open_fds", "process_max_fds", "go_goroutines", "go_memstats_heap_alloc_bytes"} {
+		if _, ok := got[key]; !ok {
+			t.Errorf("%s is not told", key)
+		}
+	}
+}
+
+func TestAnAgentAloneIsToldToo(t *testing.T) {
+	for name, db := range map[string]func() (int64, error){"no size": nil, "a size that is not known": func() (int64, error) { return 0, io.EOF }} {
+		_, _, body := scrape(t, Options{Stats: func(context.Context) (agent.Stats, error) { return agent.Stats{}, nil }, Database: db}, "/metrics")
+		got, err := parse(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, size := got["palisade_store_size_bytes"]
+		_, events := got["palisade_event_file_lines_total"]
+		if size || events || got["palisade_healthy"] != 1 || got["palisade_firewall_healthy"] != 1 {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestWhatElseIsAsked(t *testing.T) {
+	busy := Options{Stats: func(context.Context) (agent.Stats, error) { return agent.Stats{}, errors.New("the daemon is stopping") }}
+	for path, want := range map[string]string{
+		"/metrics": "503 the daemon does not answer: the daemon is stopping\n",
+		"/":        "200 agentd's numbers for Prometheus are at /metrics\n",
+		"/debug":   "404 404 page not found\n",
+	} {
+		if status, _, body := scrape(t, busy, path); fmt.Sprint(status, " ", body) != want {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+}
+
+func TestNoMoreLogsAreToldThanPrometheusMayBear(t *testing.T) {
+	st := agent.Stats{}
+	for i := range maxSources + 500 {
+		st.Sources = append(st.Sources, agent.SourceStats{Path: fmt.Sprintf("/var/log/%06d", i), State: "following"})
+	}
+	var e encoder
+	writeAgent(&e, "v1", st)
+	got, err := parse(string(e.b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for key := range got {
+		if strings.HasPrefix(key, "palisade_source_lines_total ") {
+			told++
+		}
+	}
+	if told != maxSources || got["palisade_sources state=following"] != maxSources+500 {
+		t.Errorf("%d logs one by one, %v in all", told, got["palisade_sources state=following"])
+	}
+}
+
+// FuzzALabelForgesNothing: any two texts are two values, and a text without anything odd is itself.
+func FuzzALabelForgesNothing(f *testing.F) {
+	f.Add("sshd", "/var/log/auth.log")
+	f.Add("a\nb", "a\tb")
+	f.Add("a\xff", "a\uFFFD")
+	f.Add(strings.Repeat("é", longestLabel), strings.Repeat("é", longestLabel)+"x")
+	f.Add(`a"} 1`, `\`)
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if a == "" || b == "" || a == b {
+			t.Skip("no two values")
+		}
+		var e encoder
+		e.family("x", gauge, "X.")
+		e.value(1, "l", a)
+		e.value(2, "l", b)
+		got, err := parse(string(e.b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != 2 || len(e.b) > 3000 {
+			t.Fatalf("%q", e.b)
+		}
+		if odd := regexp.MustCompile(`[^ -~]`); len(a) <= longestLabel && !odd.MatchString(a) && got["x l="+a] != 1 {
+			t.Fatalf("%q became %q", a, e.b)
+		}
+	})
+}
+
+func TestAddress(t *testing.T) {
+	for text, want := range map[string]string{
+		"9191": "127.0.0.1:9191", ":9191": "127.0.0.1:9191", "localhost:9191": "localhost:9191", "0.0.0.0:9191": "0.0.0.0:9191",
+		"[::]:9191": "[::]:9191", "[::1]:9191": "[::1]:9191", "192.0.2.1:0": "192.0.2.1:0",
+		"": "", ":": "", "192.0.2.1": "", "192.0.2.1:": "", "192.0.2.1:http": "", "::1": "", "localhost": "", "65536": "", "-1": "", "a:b:c": "",
+	} {
+		got, err := Address(text)
+		if got != want || (err != nil) != (want == "") {
+			t.Errorf("%q is %q, %v", text, got, err)
+		}
+	}
+}
+
+func TestAPortThatIsTakenIsNamed(t *testing.T) {
+	s, err := Listen(t.Context(), "127.0.0.1:0", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	defer func() {
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	for address, want := range map[string]string{
+		s.Address():        "metrics: another program listens on " + s.Address() + " (ss -ltnp tells which): stop it, or name another port with --metrics",
+		"203.0.113.1:9191": "metrics: 203.0.113.1:9191 is no address of this machine: name one with --metrics",
+	} {
+		if _, err := Listen(t.Context(), address, Options{}); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
