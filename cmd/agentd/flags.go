@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 
 	"github.com/palisade-agent/palisade/internal/config"
+	"github.com/palisade-agent/palisade/internal/metrics"
 )
 
 // flags are the command line.
@@ -24,6 +25,8 @@ type flags struct {
 	logTarget string
 	logLevel  string
 	pidfile   string
+	eventFile string // empty: none
+	metrics   string // the address to tell them at; empty: nowhere
 	check     bool
 	version   bool
 }
@@ -50,6 +53,9 @@ Options:
       --log-level LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG (default: loglevel of
                            fail2ban.conf, else INFO)
       --pidfile PATH       write the process ID there
+      --event-file PATH    write every ban and its end there, a line of JSON each (default: nowhere)
+      --metrics ADDR       tell numbers to Prometheus: a port (9191) for this machine alone, or an address and
+                           a port (192.0.2.1:9191, [::]:9191) (default: do not)
       --check              check the configuration, say everything that is wrong, and exit
       --version            print the version
   -h, --help               print this
@@ -79,6 +85,8 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	set.StringVar(&f.logTarget, "log-target", "", "")
 	set.StringVar(&f.logLevel, "log-level", "", "")
 	set.StringVar(&f.pidfile, "pidfile", "", "")
+	set.StringVar(&f.eventFile, "event-file", "", "")
+	set.Func("metrics", "", func(v string) (err error) { f.metrics, err = metrics.Address(v); return err })
 	set.BoolVar(&f.check, "check", false, "")
 	set.BoolVar(&f.version, "version", false, "")
 	err := set.Parse(args)

@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strconv"
 
+	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/control/f2b"
@@ -23,6 +24,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/metrics"
 	"github.com/palisade-agent/palisade/internal/setup"
 	"github.com/palisade-agent/palisade/internal/store"
 )
@@ -65,7 +67,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 //	signals ─> ctx          flags ─> load ─> agent.Options
 //	                                            │
 //	store ─┐                                    v
-//	keeper ┴────────────────────────────────> agent <── control server
+//	keeper ┴────────────────────────────────> agent <── control server, metrics
+//	                                            │
+//	                                            └─────> log, event file
 func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	manager := newNotifier()
 	loader := setup.New(f.config, f.configSet)
@@ -99,12 +103,16 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 
+	events, err := openEventFile(f.eventFile, log)
+	if err != nil {
+		return err
+	}
 	record := recorder{handler}
 	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.Name(), Database: f.db}
 	ready := make(chan struct{})
 	a := agent.New(agent.Parts{
 		Store:    db,
-		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{Log: log}),
+		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{Log: log, Trouble: func(err error) { events.trouble("firewall", err) }}),
 		Book:     jail.NewBook(loader.BookConfig()),
 		Resolver: agent.NewResolver(),
 		Log:      log,
@@ -115,11 +123,14 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 			}
 			return o, err
 		},
-		Record:  record.decision,
-		Ignored: record.ignored,
-		Action:  record.action,
-		Ready:   func() { close(ready) },
-		About:   about,
+		Record:     func(d jail.Decision) { record.decision(d); events.decision(d) },
+		Ignored:    record.ignored,
+		Action:     func(e action.Event) { record.action(e); events.action(e) },
+		Trouble:    events.trouble,
+		Configured: events.configured,
+		Reasons:    events.reasons,
+		Ready:      func() { close(ready) },
+		About:      about,
 	}, options)
 
 	live.Steer(a)
@@ -130,7 +141,8 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		}
 		defer os.Remove(f.pidfile)
 	}
-	commands := executor.Handler{Service: a.Service(), Jails: live, Log: handler.logControl, Database: f.db}
+	logs := flushedLogs{handler.logControl, events}
+	commands := executor.Handler{Service: a.Service(), Jails: live, Log: logs, Database: f.db}
 	server, err := control.Listen(ctx, f.socket, control.ServerOptions{
 		Service: a.Service(), Log: log,
 		Fail2ban: func(ctx context.Context, request []byte) []byte { return f2b.Execute(ctx, commands, log, request) },
@@ -142,8 +154,23 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	if fail2ban := listenFail2ban(ctx, f, commands, log); fail2ban != nil {
 		servers = append(servers, runner{"fail2ban's socket", fail2ban.Run})
 	}
-	l := life{agent: a, servers: servers, ready: ready, log: log, flush: handler.Flush, stdout: stdout, manager: manager}
-	return l.run(ctx)
+	if f.metrics != "" {
+		m, err := metrics.Listen(ctx, f.metrics, metrics.Options{
+			Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Log: log,
+		})
+		if err != nil {
+			return err
+		}
+		log.Info("metrics are told", "addr", m.Address())
+		servers = append(servers, tolerated(runner{"the metrics", m.Run}, log))
+	}
+	l := life{agent: a, servers: servers, ready: ready, log: log, flush: logs.Flush, stdout: stdout, manager: manager}
+	endEvents := events.run(ctx, log)
+	defer endEvents()
+	events.started(version(), loader.Name(), options)
+	err = l.run(ctx)
+	events.stopped(version(), err)
+	return err
 }
 
 // listenFail2ban answers fail2ban's own client, if nobody does. That it cannot is no reason not to ban.

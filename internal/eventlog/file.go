@@ -246,7 +246,10 @@ func (f *File) open() error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_RDWR, fileMode)
+	file, err := f.create()
+	if errors.Is(err, fs.ErrExist) {
+		file, err = os.OpenFile(f.path, os.O_APPEND|os.O_RDWR, 0)
+	}
 	if err != nil {
 		return err
 	}
@@ -261,6 +264,19 @@ func (f *File) open() error {
 	}
 	f.file, f.torn = file, last[0] != '\n'
 	return nil
+}
+
+// create makes the file, if there is none, for its group to read whatever the process's mask is: a shipper of logs
+// has no business to be root.
+func (f *File) create() (*os.File, error) {
+	file, err := os.OpenFile(f.path, os.O_APPEND|os.O_CREATE|os.O_EXCL|os.O_RDWR, fileMode)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Chmod(fileMode); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
 }
 
 // write writes the batch, and leaves in it the lines that are not wholly written.

@@ -77,6 +77,7 @@ func (r *running) want(path, want string) {
 }
 
 func TestEventsAreInTheFileInOrder(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077)) // as under a service manager
 	synctest.Test(t, func(t *testing.T) {
 		r := begin(t, filepath.Join(t.TempDir(), "events"))
 		r.add("a", "b")
@@ -87,7 +88,7 @@ func TestEventsAreInTheFileInOrder(t *testing.T) {
 			t.Error(err)
 		}
 		r.want(r.path, "a b c")
-		if st, err := os.Stat(r.path); err != nil || st.Mode().Perm()&^fileMode != 0 {
+		if st, err := os.Stat(r.path); err != nil || st.Mode().Perm() != fileMode {
 			t.Errorf("mode %v, %v", st.Mode(), err)
 		}
 		if s := r.Stats(); s != (Stats{Written: 3}) {
