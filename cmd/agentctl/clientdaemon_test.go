@@ -60,7 +60,7 @@ func TestAgentdAnswersFail2bansCommands(t *testing.T) {
 		"get sshd banned 192.0.2.1 203.0.113.9":      "[1, 0]\n",
 		"get sshd banned":                            "['192.0.2.1']\n",
 		"get sshd banip":                             "192.0.2.1\n",
-		"get web banip ;":                            "2001:db8::/64;192.0.2.1;" + shown + "\n",
+		"get web banip ;":                            "192.0.2.1;2001:db8::/64;" + shown + "\n",
 		"reload":                                     "OK\n",
 		"reload --unban":                             "OK\n",
 	} {

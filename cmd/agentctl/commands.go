@@ -44,6 +44,21 @@ func daemonCommands() []*command {
 			examples: []string{"agentctl banned --limit 20", "agentctl banned 192.0.2.1"},
 		},
 		{
+			name: "why", usage: "why IP", min: 1, max: 1, run: why,
+			brief: "why an address is banned: jail, lines, regexes, until when, and what the kernel holds",
+			more: "Also networks that hold it, counts that are not enough yet, bans that are over, and jails that never\n" +
+				"ban it. Exits with 1 if it is not banned.",
+			examples: []string{"agentctl why 192.0.2.1", "agentctl why --json 192.0.2.1 | jq '.bans[].lines'"},
+		},
+		{
+			name: "why-not", usage: "why-not LINE | IP [--jail JAIL]… [--log FILE] [-c DIR]", min: 1, max: -1, options: []string{"jail", "log"}, run: whyNot,
+			brief: "why a line of a log, or an address, led to no ban",
+			more: "A line (with blanks) is shown to the filters of the configuration, and it is told where it stops in\n" +
+				"each jail: regex, ignoreregex, ignoreip, findtime, maxretry. With --log, whether anybody reads that file.\n" +
+				"Of an address, the daemon is asked.",
+			examples: []string{"agentctl why-not 'Nov 23 09:00:00 host sshd[1]: Failed password for root from 192.0.2.1'", "agentctl why-not 192.0.2.1 --jail sshd"},
+		},
+		{
 			name: "ban", usage: "ban JAIL IP… [--time TIME] [--force]", min: 2, max: -1, options: []string{"time", "force"}, jail: true, run: ban,
 			brief:    "ban addresses or networks by hand",
 			more:     "Without --time, the ban time of the jail holds.",

@@ -190,6 +190,30 @@ func (f fake) Unban(_ context.Context, r control.UnbanRequest) (control.ChangeRe
 	return v, nil
 }
 
+func (f fake) Why(_ context.Context, id string) (control.Why, error) {
+	w := control.Why{ID: id, Bans: []control.WhyBan{}, Jails: []string{"sshd", "web"}}
+	for _, b := range f.bans() {
+		if b.ID != id {
+			continue
+		}
+		x := control.WhyBan{Ban: b, BanTime: 3600, Escalates: true, MaxRetry: 5, FindTime: 600, Logs: []string{"/var/log/auth.log"}, Actions: []control.Action{{Name: "nftables", Native: true, Note: "reject, tcp 22"}}}
+		for _, l := range b.LastLines {
+			x.Lines = append(x.Lines, control.WhyLine{Text: l, Regex: 2, Found: "^Failed .* from <HOST>$"})
+		}
+		w.Bans = append(w.Bans, x)
+	}
+	left := int64(1800)
+	switch id {
+	case "192.0.2.1":
+		w.Kernel = []control.Element{{Set: "bans4", Prefix: "192.0.2.1", Expires: &left}}
+		w.Histories = []control.WhyHistory{{Jail: "sshd", Count: 2, Last: before(25 * time.Hour), Duration: 3600}}
+	case "192.0.2.9":
+		w.Tallies = []control.WhyTally{{Jail: "sshd", Tally: control.Tally{ID: id, Weighted: 2, Failures: 2, First: before(8 * time.Minute), Last: before(5 * time.Second)}, MaxRetry: 5, Forgets: before(-9 * time.Minute)}}
+		w.Ignored = []control.WhyIgnored{{Jail: "web", By: "ip"}}
+	}
+	return w, nil
+}
+
 func (f fake) Import(_ context.Context, r control.ImportRequest) (control.ImportResult, error) {
 	v := control.ImportResult{Jails: []control.ImportedJail{}}
 	for _, b := range r.Bans {

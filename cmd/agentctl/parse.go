@@ -24,6 +24,7 @@ func options() []option {
 		{"jail", "JAIL", "only in this jail"},
 		{"diff", "DIR", "compare with what another configuration does"},
 		{"dns", "", "look host names up"},
+		{"log", "FILE", "tell whether a jail reads this log"},
 		{"dry-run", "", "only tell what would be done"},
 		{"db", "PATH", "agentd's database, where agentd does not run (default " + defaultDatabase + ")"},
 		{"now", "TIME", "no line is later: seconds since 1970, or 2026-11-22T12:00:00Z (default: when the log was last written)"},

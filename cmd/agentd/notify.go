@@ -49,7 +49,7 @@ func (n notifier) tell(states ...string) {
 	if err != nil {
 		return
 	}
-	defer func() { _ = c.Close() }() // a datagram is out or it is not
+	defer func() { _ = c.Close() }()                    // a datagram is out or it is not
 	_ = c.SetWriteDeadline(time.Now().Add(time.Second)) // a socket has deadlines
 	_, _ = c.Write([]byte(strings.Join(states, "\n")))
 }

@@ -133,6 +133,11 @@ func (c *Client) Reload(ctx context.Context) (v ReloadResult, err error) {
 	return v, c.post(ctx, "/v1/reload", nil, &v)
 }
 
+// Why tells all that is known of an ID.
+func (c *Client) Why(ctx context.Context, id string) (v Why, err error) {
+	return v, c.get(ctx, "/v1/why", url.Values{"id": {id}}, &v)
+}
+
 // Import takes over bans; see Service.
 func (c *Client) Import(ctx context.Context, r ImportRequest) (v ImportResult, err error) {
 	err = c.post(ctx, "/v1/import", r, &v)

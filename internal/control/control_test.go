@@ -65,6 +65,10 @@ func (d *daemon) Unban(_ context.Context, r control.UnbanRequest) (control.Chang
 	return control.ChangeResult{}, d.note("unban %v %v", r.IDs, r.All)
 }
 
+func (d *daemon) Why(_ context.Context, id string) (control.Why, error) {
+	return control.Why{ID: id}, d.note("why")
+}
+
 func (d *daemon) Import(_ context.Context, r control.ImportRequest) (control.ImportResult, error) {
 	return control.ImportResult{Jails: []control.ImportedJail{{Jail: r.Bans[0].Jail, Bans: len(r.Bans)}}}, d.note("import")
 }

@@ -38,6 +38,7 @@ func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeM
 	})
 	mux.HandleFunc("POST /v1/ban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Ban) })
 	mux.HandleFunc("POST /v1/unban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Unban) })
+	mux.HandleFunc("GET /v1/why", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Why(r.Context(), r.URL.Query().Get("id"))) })
 	mux.HandleFunc("POST /v1/import", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Import) })
 	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Reload(r.Context())) })
 	mux.HandleFunc("POST /v1/stop", func(w http.ResponseWriter, r *http.Request) {

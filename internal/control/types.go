@@ -31,6 +31,8 @@ type Service interface {
 	Unban(ctx context.Context, r UnbanRequest) (ChangeResult, error)
 	// Reload reads the configuration again. With Problems and Applied false, the old one is in force.
 	Reload(ctx context.Context) (ReloadResult, error)
+	// Why tells all that is known of an ID.
+	Why(ctx context.Context, id string) (Why, error)
 	// Import takes over bans of another program. What is held already stays.
 	Import(ctx context.Context, r ImportRequest) (ImportResult, error)
 	// Stop begins the end and returns. With keep, the firewall keeps its bans until the next start.
@@ -211,6 +213,61 @@ type ReloadResult struct {
 	Applied  bool      `json:"applied"`
 	Jails    []string  `json:"jails"` // running now
 	Problems []Problem `json:"problems,omitempty"`
+}
+
+// Why is all that is known of an ID: why it is banned, or how near it is to that.
+type Why struct {
+	ID        string       `json:"id"`
+	Bans      []WhyBan     `json:"bans"`                // of the ID, or of a network that holds it
+	Tallies   []WhyTally   `json:"tallies,omitempty"`   // in jails that do not ban it
+	Histories []WhyHistory `json:"histories,omitempty"` // bans that are over, where jails remember
+	Ignored   []WhyIgnored `json:"ignored,omitempty"`   // jails that never ban it
+	Kernel    []Element    `json:"kernel,omitempty"`    // what the kernel holds of it
+	// Unsure says why the kernel could not be asked.
+	Unsure string   `json:"unsure,omitempty"`
+	Jails  []string `json:"jails"` // that run, sorted
+}
+
+// WhyBan is a ban with its reasons.
+type WhyBan struct {
+	Ban
+	Lines   []WhyLine `json:"lines"`
+	BanTime int64     `json:"jail_bantime"` // seconds; what the jail bans for the first time; negative: for ever
+	// Escalates says that the jail bans for longer who comes back.
+	Escalates bool     `json:"escalates"`
+	MaxRetry  int      `json:"maxretry"`
+	FindTime  int64    `json:"findtime"` // seconds
+	Logs      []string `json:"logs"`     // that the jail reads
+	Actions   []Action `json:"actions"`
+}
+
+// WhyLine is a line that a ban is for, and the regex that found it, where it can be told from the line alone.
+type WhyLine struct {
+	Text  string `json:"text"`
+	Regex int    `json:"regex,omitempty"` // its number among the failregexes, from 1; 0 is unknown
+	Found string `json:"found,omitempty"` // the regex
+}
+
+// WhyTally is a count that is not enough yet.
+type WhyTally struct {
+	Jail string `json:"jail"`
+	Tally
+	MaxRetry int       `json:"maxretry"`
+	Forgets  time.Time `json:"forgets"` // when it is forgotten unless there is another failure
+}
+
+// WhyHistory is what a jail remembers of bans.
+type WhyHistory struct {
+	Jail     string    `json:"jail"`
+	Count    int       `json:"count"`
+	Last     time.Time `json:"last"`
+	Duration int64     `json:"duration"` // seconds; negative: for ever
+}
+
+// WhyIgnored is a jail that never bans an ID.
+type WhyIgnored struct {
+	Jail string `json:"jail"`
+	By   string `json:"by"` // the rule
 }
 
 // ImportRequest asks to take over bans and places in logs. A large one is sent in parts.
