@@ -83,10 +83,10 @@ func daemonCommands() []*command {
 			examples: []string{"agentctl firewall --limit 20"},
 		},
 		{
-			name: "events", usage: "events --follow", options: []string{"follow"}, run: events,
+			name: "events", usage: "events --follow [--jail JAIL] [--kind KIND]", options: []string{"follow", "jail", "kind"}, run: events,
 			brief:    "failures and bans as they happen, a line each",
-			more:     "Ends with Ctrl-C or with the daemon.",
-			examples: []string{"agentctl events --follow", "agentctl events --follow --json | jq 'select(.kind == \"ban\")'"},
+			more:     "--jail and --kind may come several times. Ends with Ctrl-C or with the daemon.",
+			examples: []string{"agentctl events --follow", "agentctl events --follow --jail sshd --kind ban --kind unban --json | jq .id"},
 		},
 		{
 			name: "stop", usage: "stop [--keep]", options: []string{"keep"}, run: stop,

@@ -128,6 +128,10 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, name := range names {
 			offer(name, "jail")
 		}
+	case last == "--kind":
+		for _, kind := range control.EventKinds() {
+			offer(kind, "")
+		}
 	case err != nil: // a value is being typed, or something is wrong already
 	case strings.HasPrefix(current, "-"):
 		if cmd != nil {

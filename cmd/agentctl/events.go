@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -16,10 +17,17 @@ const lateLine = 5 * time.Second
 
 func events(ctx context.Context, c *call) error {
 	if !c.flags["follow"] {
-		return usagef("agentctl events --follow (nothing is kept of what has happened; agentd's log has it)")
+		return usagef("agentctl events --follow (nothing is kept of what has happened; agentd's log has it, and the file of agentd --event-file)")
+	}
+	wanted, err := c.wantedEvents(ctx)
+	if err != nil {
+		return err
 	}
 	columns := eventColumns{jail: 8, id: 15}
-	err := c.client.Events(ctx, func(e control.Event) error {
+	err = c.client.Events(ctx, func(e control.Event) error {
+		if !wanted(e) {
+			return nil
+		}
 		if c.json {
 			if err := c.printJSON(e, ""); err != nil {
 				return err
@@ -36,6 +44,30 @@ func events(ctx context.Context, c *call) error {
 		return nil // Ctrl-C is how it ends
 	}
 	return err
+}
+
+// wantedEvents reads --jail and --kind, each of which may come several times. That events were lost is always told.
+func (c *call) wantedEvents(ctx context.Context) (func(control.Event) bool, error) {
+	jails, kinds := c.lists["jail"], c.lists["kind"]
+	for _, k := range kinds {
+		if all := control.EventKinds(); !slices.Contains(all, k) {
+			return nil, usagef("unknown kind of event %q%s (there are: %s)", k, suggestion(k, all), listed(all))
+		}
+	}
+	if len(jails) > 0 {
+		names, err := c.jails(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range jails {
+			if !slices.Contains(names, name) {
+				return nil, fmt.Errorf("%w: %q", control.ErrNoJail, name)
+			}
+		}
+	}
+	return func(e control.Event) bool {
+		return e.Kind == "dropped" || (len(jails) == 0 || slices.Contains(jails, e.Jail)) && (len(kinds) == 0 || slices.Contains(kinds, e.Kind))
+	}, nil
 }
 
 // eventColumns are the widths of columns that grow with what they hold, so that lines beneath each

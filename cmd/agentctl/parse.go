@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/palisade-agent/palisade/internal/control"
 )
 
 // option is what may stand on a command line besides words.
@@ -22,6 +24,7 @@ func options() []option {
 		{"force", "", "ban even what the jail ignores"},
 		{"keep", "", "leave the bans in the kernel"},
 		{"jail", "JAIL", "only in this jail"},
+		{"kind", "KIND", "only events of this kind: " + strings.Join(control.EventKinds(), ", ")},
 		{"diff", "DIR", "compare with what another configuration does"},
 		{"dns", "", "look host names up"},
 		{"log", "FILE", "tell whether a jail reads this log"},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/jail"
 )
 
 func (r *rig) stats() Stats {
@@ -49,6 +50,22 @@ func TestStatsCountWhatHasHappened(t *testing.T) {
 	r.store.setFail(errDisk)
 	r.write(failures("192.0.2.2", 1)...)
 	r.until("a commit has failed", func() bool { return r.stats().FailedCommits > 0 })
+}
+
+// TestEveryKindOfEventIsListed, for those who choose among them.
+func TestEveryKindOfEventIsListed(t *testing.T) {
+	said := []string{"ignored"}
+	for k := range jail.Attempt + 1 {
+		if kind := eventKind(k); kind != "" && !slices.Contains(said, kind) {
+			said = append(said, kind)
+		}
+	}
+	listed := control.EventKinds()
+	slices.Sort(said)
+	slices.Sort(listed)
+	if !slices.Equal(said, listed) {
+		t.Errorf("%q are told, %q are listed", said, listed)
+	}
 }
 
 // heard is what an agent tells of itself.

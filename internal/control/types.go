@@ -345,6 +345,11 @@ type Element struct {
 	Expires *int64 `json:"expires"` // seconds from now; null: never
 }
 
+// EventKinds are the kinds of events but "dropped", which nobody asks for.
+func EventKinds() []string {
+	return []string{"found", "ignored", "ban", "already", "prolong", "restore", "unban", "expired", "evicted"}
+}
+
 // Event is something that happened. Kind is one of "found", "ignored", "ban", "already", "prolong",
 // "restore", "unban", "expired" (a failure so old that its ban would be over), "evicted" and
 // "dropped" (Count events lost to a slow peer).
