@@ -23,7 +23,7 @@ func TestCompletionOffersWhatMayFollow(t *testing.T) {
 		typed []string
 		want  string // a word each; … is any number more
 	}{
-		{[]string{""}, "status banned ban unban …"},
+		{[]string{""}, "status banned why why-not …"},
 		{[]string{"ba"}, "banned ban"},
 		{[]string{"-s", s, "st"}, "status stop"},
 		{[]string{"help", "v"}, "version"},
