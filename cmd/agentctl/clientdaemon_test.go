@@ -175,3 +175,24 @@ func TestOurClientAsksFail2bansServer(t *testing.T) {
 		}
 	}
 }
+
+// TestFail2bansWordsAreCommandsOfAgentctl, with its answers, or as JSON, and with our exit status.
+func TestFail2bansWordsAreCommandsOfAgentctl(t *testing.T) {
+	s := serve(t, "healthy")
+	for _, c := range []struct {
+		words []string
+		code  int
+		want  string
+	}{
+		{[]string{"get", "sshd", "maxretry"}, 0, "5\n"},
+		{[]string{"set", "sshd", "banip", "192.0.2.7"}, 0, "1\n"},
+		{[]string{"get", "nope", "maxretry"}, 1, "Sorry but the jail 'nope' does not exist\n"},
+		{[]string{"set", "sshd"}, 1, "Sorry but the command is invalid\n"},
+		{[]string{"--json", "get", "sshd", "logpath"}, 0, "[\n  \"/var/log/sshd.log\"\n]\n"},
+	} {
+		code, out, talk := agentctl(t, append([]string{"-s", s}, c.words...)...)
+		if code != c.code || !strings.HasSuffix(out+talk, c.want) {
+			t.Errorf("%q: exit %d, %q, %q", c.words, code, out, talk)
+		}
+	}
+}

@@ -26,7 +26,9 @@ type command struct {
 	run      func(context.Context, *call) error
 }
 
-func commands() []*command { return append(daemonCommands(), offlineCommands()...) }
+func commands() []*command {
+	return slices.Concat(daemonCommands(), fail2banCommands(), offlineCommands())
+}
 
 // daemonCommands ask the daemon.
 func daemonCommands() []*command {

@@ -25,7 +25,7 @@ func TestCompletionOffersWhatMayFollow(t *testing.T) {
 	}{
 		{[]string{""}, "status banned why why-not …"},
 		{[]string{"ba"}, "banned ban"},
-		{[]string{"-s", s, "st"}, "status stop"},
+		{[]string{"-s", s, "st"}, "status stop start stats"},
 		{[]string{"help", "v"}, "version"},
 		{[]string{"completion", ""}, "bash zsh fish"},
 		{[]string{"-"}, "--json --socket --config --help"},
