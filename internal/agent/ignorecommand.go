@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/ident"
 )
 
@@ -28,14 +29,7 @@ type tagValues struct {
 	captures map[string]string
 }
 
-var (
-	tagPattern = regexp.MustCompile(`<[A-Za-z0-9_.-]+>`)
-	wordOnly   = regexp.MustCompile(`\W`)
-)
-
-// shellSpecial are the characters that make a value go into the shell as a positional variable
-// rather than as text.
-const shellSpecial = "\\#&;`|*?~<>^()[]{}$'\"\n\r"
+var tagPattern = regexp.MustCompile(`<[A-Za-z0-9_.-]+>`)
 
 // value looks a tag up by its name without brackets.
 func (v tagValues) value(tag string) (string, bool) {
@@ -85,45 +79,24 @@ func (v tagValues) expandPlain(text string) string {
 	})
 }
 
-// expandShell puts the values into a shell script the way fail2ban does: a value of harmless
-// characters stands as text; any other travels as an argument, and a variable that holds it stands in
-// the script. So no value from a log is ever parsed by the shell.
-func (v tagValues) expandShell(text string) (script string, args []string) {
-	var assign []string
-	known := map[string]bool{}
-	script = tagPattern.ReplaceAllStringFunc(text, func(tag string) string {
-		name := tag[1 : len(tag)-1]
-		s, ok := v.value(name)
-		switch {
-		case !ok:
-			return tag
-		case name == "br" || name == "sp" || !strings.ContainsAny(s, shellSpecial):
-			return s
-		}
-		if field, isCapture := strings.CutPrefix(name, "F-"); isCapture {
-			name = "F_" + strings.ToLower(field)
-		}
-		variable := "f2bV_" + wordOnly.ReplaceAllString(name, "_")
-		if !known[variable] {
-			known[variable] = true
-			assign = append(assign, fmt.Sprintf("%s=${%d}", variable, len(args)))
-			args = append(args, s)
-		}
-		return "$" + variable
-	})
-	if len(assign) > 0 {
-		script = strings.Join(assign, " ") + "\n" + script
-	}
-	return script, args
-}
-
 // runIgnoreCommand asks the command of the configuration. Exit status 0 is yes and 1 is no; anything
 // else is no, with an error.
 func runIgnoreCommand(ctx context.Context, command string, v tagValues) (ignored bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, ignoreCommandTimeout)
 	defer cancel()
-	script, args := v.expandShell(command)
-	cmd := exec.CommandContext(ctx, "/bin/sh", slices.Concat([]string{"-c", script}, args)...)
+	c, err := action.Expand(command, action.Tags{
+		Value: func(name string) (string, bool) {
+			if strings.HasPrefix(name, "F-") {
+				return "", false // a capture
+			}
+			return v.value(name)
+		},
+		Capture: func(name string) string { return v.captures[name] },
+	})
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", command, err)
+	}
+	cmd := exec.CommandContext(ctx, "/bin/sh", slices.Concat([]string{"-c", c.Script}, c.Args)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second

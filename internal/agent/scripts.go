@@ -53,6 +53,11 @@ type script struct {
 	done       chan struct{} // closed when its runner has ended
 }
 
+// becomes reports whether an action may be another from now on: one of commands is never one in Python.
+func (x *script) becomes(d action.Definition) bool {
+	return d.Name == x.definition.Name && (d.Python == "") == (x.definition.Python == "")
+}
+
 func newScripts(e *engine, r *Resolver, log *slog.Logger, record func(action.Event)) *scripts {
 	s := &scripts{engine: e, resolver: r, log: log, record: record, patience: scriptsEnd, jails: map[string][]*script{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
@@ -90,13 +95,13 @@ func (s *scripts) applyJail(j Jail, reload bool) {
 	old := s.jails[j.Name()]
 	var list, gone []*script
 	for _, x := range old {
-		if !slices.ContainsFunc(j.Scripts, func(d action.Definition) bool { return d.Name == x.definition.Name }) {
+		if !slices.ContainsFunc(j.Scripts, x.becomes) {
 			gone = append(gone, x)
 		}
 	}
 	s.end(j.Name(), gone)
 	for _, d := range j.Scripts {
-		at := slices.IndexFunc(old, func(x *script) bool { return x.definition.Name == d.Name })
+		at := slices.IndexFunc(old, func(x *script) bool { return x.becomes(d) })
 		if at < 0 {
 			if x := s.begin(j.Name(), d); x != nil {
 				list = append(list, x)
