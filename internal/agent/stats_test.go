@@ -30,8 +30,9 @@ func TestStatsCountWhatHasHappened(t *testing.T) {
 	r.write(failures("192.0.2.1", 3)...)
 	r.write("app: all is well")
 	r.until("the script has failed, and the bans are saved", func() bool {
-		s := r.stats().Jails[1].Scripts
-		return len(s) == 1 && s[0].Failed > 0 && r.store.bansOf() == 2
+		st := r.stats()
+		s := st.Jails[1].Scripts
+		return len(s) == 1 && s[0].Failed > 0 && r.store.bansOf() == 2 && st.Jails[0].Lines == 4
 	})
 	st := r.stats()
 	if st.Jails[0].Name != "one" || st.Jails[0].TotalBanned != 1 || st.Jails[0].Lines != 4 || st.Jails[0].Matched != 3 || st.Jails[0].TotalFailed != 3 {
