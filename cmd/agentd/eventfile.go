@@ -91,7 +91,7 @@ func (f *eventFile) decision(d jail.Decision) {
 	r := eventlog.Record{Jail: d.Jail, Family: family(d.ID)}
 	switch d.Kind {
 	case jail.BanStart:
-		r.Kind = eventlog.Ban
+		r.Kind, r.Log, r.Regex = eventlog.Ban, d.Source, d.Regex
 	case jail.Restore:
 		r.Kind = eventlog.Restore
 	case jail.Prolong:

@@ -35,7 +35,7 @@ type watched struct {
 func watch(t *testing.T) *watched {
 	t.Helper()
 	w := &watched{t: t, dir: tree(t, map[string]string{
-		"app.log": "", "filter.d/app.conf": soundFilter,
+		"app.log": "", "filter.d/app.conf": "[Definition]\nfailregex = ^ other: <HOST>$\n            ^ app: failure from <HOST>$\n",
 		"action.d/picky.conf": "[Definition]\nactionban = test <ip> != 192.0.2.66\n",
 		"fail2ban.conf":       "[Definition]\nlogtarget = DIR/f2b.log\nsocket = DIR/f2b.sock\n",
 		"jail.conf":           "[app]\nenabled = true\nbackend = polling\nlogpath = DIR/app.log\nfilter = app\nmaxretry = 3\nignoreself = false\naction = picky\n",
@@ -152,7 +152,7 @@ func TestTheEventFileTellsTheStoryOfTwoLives(t *testing.T) {
 	w := watch(t)
 	const (
 		started = `start {"jails":["app"]}`
-		banned  = `ban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.1","jail":"app","origin":"local"}`
+		banned  = `ban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.1","jail":"app","log":"DIR/app.log","origin":"local","regex":2}`
 		byHand  = `ban {"count":1,"duration":600,"family":"inet6","id":"2001:db8::/64","jail":"app","origin":"manual"}`
 	)
 	w.fail("192.0.2.1")
@@ -175,7 +175,7 @@ func TestTheEventFileTellsTheStoryOfTwoLives(t *testing.T) {
 
 	w.fail("192.0.2.66")
 	refused := []string{
-		`ban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.66","jail":"app","origin":"local"}`,
+		`ban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.66","jail":"app","log":"DIR/app.log","origin":"local","regex":2}`,
 		`error {"action":"picky","error":"a command failed","family":"inet4","id":"192.0.2.66","jail":"app","operation":"actionban","part":"action"}`,
 	}
 	w.until(w.events, refused...)
@@ -221,7 +221,7 @@ func TestAnEventFileThatCannotBeWrittenDegradesTheHealth(t *testing.T) {
 		s, err := w.client.Status(t.Context())
 		return err == nil && s.Health == "ok"
 	})
-	w.until(w.events, `ban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.1","jail":"app","origin":"local"}`)
+	w.until(w.events, `ban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.1","jail":"app","log":"DIR/app.log","origin":"local","regex":2}`)
 	w.end()
 }
 

@@ -49,6 +49,7 @@ type observed struct {
 type observedFailure struct {
 	jail string
 	jail.Failure
+	regex int // that found it, from 1; 0 is none
 }
 
 // engine owns who is banned and how far the logs are read. One goroutine, run, is the only one that
@@ -210,7 +211,13 @@ func (e *engine) drainAll() {
 func (e *engine) observe(o observed) []jail.Decision {
 	var decisions []jail.Decision
 	for _, f := range o.failures {
+		begin := len(decisions)
 		decisions = append(decisions, e.book.Observe(f.jail, f.Failure, time.Now())...)
+		for i := begin; i < len(decisions); i++ {
+			if d := &decisions[i]; d.Kind == jail.BanStart {
+				d.Source, d.Regex = o.position.Path, f.regex
+			}
+		}
 	}
 	e.staged += len(o.failures)
 	for _, name := range o.jails {

@@ -244,7 +244,7 @@ func (in *intake) process(ctx context.Context, w *watch, line filter.Line, now t
 				in.engine.events.ignored(w.jail.Name(), id, by, f.Time)
 				continue
 			}
-			failures = append(failures, observedFailure{w.jail.Name(), f})
+			failures = append(failures, observedFailure{w.jail.Name(), f, max(m.Regex+1, 0)})
 		}
 	}
 	return failures, nil

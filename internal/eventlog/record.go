@@ -47,6 +47,8 @@ type Record struct {
 	Failures int           // that led to it
 	Count    int           // which ban of this ID it is; of kind Lost, how many events
 	Origin   string        // of the ban: local, manual or imported
+	Log      string        // where the last failure was found: a file, or the journal
+	Regex    int           // the number of the failregex that found it, from 1
 	Reason   string        // of its end, or "reload" and "command" of a configuration
 
 	// Of troubles.
@@ -84,6 +86,8 @@ func appendLine(b []byte, r *Record, host string) []byte {
 	b = appendNumber(b, "failures", int64(r.Failures))
 	b = appendNumber(b, "count", int64(r.Count))
 	b = appendText(b, "origin", r.Origin)
+	b = appendText(b, "log", r.Log)
+	b = appendNumber(b, "regex", int64(r.Regex))
 	b = appendText(b, "reason", r.Reason)
 	b = appendText(b, "part", r.Part)
 	b = appendText(b, "action", r.Action)

@@ -25,10 +25,10 @@ func TestALineHasTheFieldsOfItsKindInOneOrder(t *testing.T) {
 			"a ban",
 			Record{
 				Time: at(), Kind: Ban, Jail: "sshd", ID: "192.0.2.1", Family: "inet4", Since: at(), Until: at().Add(time.Hour),
-				Duration: time.Hour, Failures: 5, Count: 2, Origin: "local",
+				Duration: time.Hour, Failures: 5, Count: 2, Origin: "local", Log: "/var/log/auth.log", Regex: 3,
 			},
 			`{"schema":1,"time":"2026-11-23T09:04:05.678Z","host":"web1","kind":"ban","jail":"sshd","id":"192.0.2.1","family":"inet4",` +
-				`"since":"2026-11-23T09:04:05.678Z","until":"2026-11-23T10:04:05.678Z","duration":3600,"failures":5,"count":2,"origin":"local"}`,
+				`"since":"2026-11-23T09:04:05.678Z","until":"2026-11-23T10:04:05.678Z","duration":3600,"failures":5,"count":2,"origin":"local","log":"/var/log/auth.log","regex":3}`,
 		},
 		{
 			"a permanent ban has no end, and the duration -1",

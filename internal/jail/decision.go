@@ -192,6 +192,10 @@ type Decision struct {
 	Previous History
 	Reason   Reason
 	Err      error
+	// Source and Regex are for those who are told of a BanStart: the log that the last failure was found in, and the
+	// number, from 1, of the failregex that found it. A Book leaves them empty: they are the caller's to fill.
+	Source string
+	Regex  int
 }
 
 func nameOf(names []string, i int) string {
