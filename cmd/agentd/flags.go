@@ -61,7 +61,7 @@ Options:
   -h, --help               print this
 
 Signals: TERM or INT stop (a second one at once), USR2 stops and leaves the bans in the kernel, HUP reloads,
-USR1 opens the log anew.
+USR1 opens the log and the event file anew.
 Exit status: 0 done, 1 failed or found wrong, 2 wrong usage.
 
 Example: try an existing configuration without touching the machine

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -186,13 +187,13 @@ func TestTheEventFileTellsTheStoryOfTwoLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.end()
-	first := append(refused,
+	first := slices.Concat(refused, []string{
 		`unban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.66","jail":"app","origin":"local","reason":"by-hand"}`,
 		`unban {"count":1,"duration":600,"failures":3,"family":"inet4","id":"192.0.2.1","jail":"app","origin":"local","reason":"by-hand"}`,
 		`configuration {"jails":["app"],"reason":"reload"}`,
 		`unban {"count":1,"duration":600,"family":"inet6","id":"2001:db8::/64","jail":"app","origin":"manual","reason":"jail-removed"}`,
 		`stop {}`,
-	)
+	})
 	w.until(w.events, first...)
 
 	w.begin()

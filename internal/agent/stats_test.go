@@ -3,6 +3,7 @@ package agent
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -118,17 +119,17 @@ func TestEveryChangeOfTheConfigurationIsTold(t *testing.T) {
 	var h heard
 	r.parts = func(p *Parts) {
 		p.Configured = func(c Configuration) {
-			text := "command"
+			said := []string{"command"}
 			if c.Reload {
-				text = "reload"
+				said[0] = "reload"
 			}
 			for _, j := range c.Options.Jails {
-				text += " " + j.Name()
+				said = append(said, j.Name())
 			}
 			if c.Err != nil {
-				text += " " + c.Err.Error()
+				said = append(said, c.Err.Error())
 			}
-			h.add(text)
+			h.add(strings.Join(said, " "))
 		}
 	}
 	r.start(r.jailOf("a"))

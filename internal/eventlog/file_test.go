@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -56,7 +57,7 @@ func seen(t *testing.T, path string) string {
 			continue
 		}
 		if r.Kind == Lost {
-			r.ID = fmt.Sprint(-r.Count)
+			r.ID = strconv.Itoa(-r.Count)
 		}
 		ids = append(ids, r.ID)
 	}
@@ -256,7 +257,7 @@ func TestManyMayAddAtOnce(t *testing.T) {
 	for g := range adders {
 		all.Go(func() {
 			for i := range each {
-				r.Add(Record{Kind: Ban, Jail: fmt.Sprint(g), Count: i + 1})
+				r.Add(Record{Kind: Ban, Jail: strconv.Itoa(g), Count: i + 1})
 			}
 		})
 	}

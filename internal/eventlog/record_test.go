@@ -2,6 +2,10 @@ package eventlog
 
 import (
 	"encoding/json"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +117,48 @@ func FuzzARecordIsOneLineOfJSON(f *testing.F) {
 			t.Fatalf("%d failures instead of %d", got.Failures, n)
 		}
 	})
+}
+
+// TestTheDocumentationNamesEveryFieldAndKind, in the order of the fields, and none that there is not.
+func TestTheDocumentationNamesEveryFieldAndKind(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## Events for a SIEM\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	_, fields, foundFields := strings.Cut(section, "\n| field | what |\n|---|---|\n")
+	fields, kinds, foundKinds := strings.Cut(fields, "\n| kind | what has happened |\n|---|---|\n")
+	if !found || !foundFields || !foundKinds {
+		t.Fatal("there is no section on events with its two tables")
+	}
+	names := func(table string) (all []string) {
+		for row := range strings.Lines(table) {
+			if cells := strings.Split(row, "|"); len(cells) > 2 {
+				for _, m := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(cells[1], -1) {
+					all = append(all, m[1])
+				}
+			}
+		}
+		return all
+	}
+	full := line(Record{
+		Time: at(), Kind: Ban, Jail: "x", ID: "x", Family: "x", Since: at(), Until: at(), Duration: time.Hour, Failures: 1, Count: 1,
+		Origin: "x", Log: "x", Regex: 1, Reason: "x", Part: "x", Action: "x", Operation: "x", Error: "x", Version: "x", PID: 1,
+		Config: "x", Jails: []string{"x"}, Problems: 1,
+	})
+	var written []string
+	for _, m := range regexp.MustCompile(`"([a-z]+)":`).FindAllStringSubmatch(full, -1) {
+		written = append(written, m[1])
+	}
+	if n := reflect.TypeFor[Record]().NumField(); len(written) != n+2 { // besides: schema, host
+		t.Errorf("%d fields are written of a record that has %d", len(written), n)
+	}
+	if got := names(fields); !slices.Equal(got, written) {
+		t.Errorf("documented are\n%q, written are\n%q", got, written)
+	}
+	all := []string{string(Ban), string(Unban), string(Prolong), string(Restore), string(Configuration), string(Trouble), string(Repair), string(Start), string(Stop), string(Lost)}
+	if got := names(kinds); !slices.Equal(got, all) {
+		t.Errorf("documented kinds are\n%q, there are\n%q", got, all)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -61,7 +62,7 @@ func parse(text string) (map[string]float64, error) {
 			if m == nil || m[1] != current {
 				return wrong("no value of the metric before it")
 			}
-			key := m[1]
+			key := []string{m[1]}
 			names := map[string]bool{}
 			for rest := m[2]; rest != ""; {
 				l := label.FindStringSubmatch(rest)
@@ -69,17 +70,18 @@ func parse(text string) (map[string]float64, error) {
 					return wrong("no labels")
 				}
 				names[l[1]] = true
-				key += " " + l[1] + "=" + strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n").Replace(l[2])
+				key = append(key, l[1]+"="+strings.NewReplacer(`\\`, `\`, `\"`, `"`, `\n`, "\n").Replace(l[2]))
 				rest = rest[len(l[0]):]
 			}
 			v, err := strconv.ParseFloat(m[3], 64)
 			if err != nil || v < 0 && types[current] == counter {
 				return wrong("no value")
 			}
-			if _, twice := values[key]; twice {
+			name := strings.Join(key, " ")
+			if _, twice := values[name]; twice {
 				return wrong("told twice")
 			}
-			values[key] = v
+			values[name] = v
 		}
 	}
 	return values, nil
@@ -318,6 +320,41 @@ func TestAPortThatIsTakenIsNamed(t *testing.T) {
 	} {
 		if _, err := Listen(t.Context(), address, Options{}); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// TestTheDocumentationNamesEveryMetric, and none that there is not.
+func TestTheDocumentationNamesEveryMetric(t *testing.T) {
+	text, err := os.ReadFile("../../docs/OPERATIONS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n## Metrics\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	if !found {
+		t.Fatal("there is no section on metrics")
+	}
+	documented := map[string]bool{}
+	for _, name := range regexp.MustCompile("`((?:palisade|process|go)_[a-z_]+)`").FindAllStringSubmatch(section, -1) {
+		documented[name[1]] = true
+	}
+	_, _, body := scrape(t, Options{
+		Stats: func(context.Context) (agent.Stats, error) { return stats(), nil }, Database: func() (int64, error) { return 1, nil },
+		Events: func() eventlog.Stats { return eventlog.Stats{} },
+	}, "/metrics")
+	told := map[string]bool{}
+	for _, name := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(body, -1) {
+		told[name[1]] = true
+	}
+	for name := range told {
+		if !documented[name] {
+			t.Errorf("%s is not documented", name)
+		}
+	}
+	for name := range documented {
+		if !told[name] {
+			t.Errorf("%s is documented and not told", name)
 		}
 	}
 }
