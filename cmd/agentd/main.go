@@ -135,6 +135,12 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 
 	live.Steer(a)
 
+	servers, err := listenMetrics(ctx, f.metrics, metrics.Options{
+		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Log: log,
+	})
+	if err != nil {
+		return err
+	}
 	if f.pidfile != "" {
 		if err := writePID(f.pidfile); err != nil {
 			return err
@@ -150,19 +156,9 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	servers := []runner{{"the control socket", server.Run}}
+	servers = append(servers, runner{"the control socket", server.Run})
 	if fail2ban := listenFail2ban(ctx, f, commands, log); fail2ban != nil {
 		servers = append(servers, runner{"fail2ban's socket", fail2ban.Run})
-	}
-	if f.metrics != "" {
-		m, err := metrics.Listen(ctx, f.metrics, metrics.Options{
-			Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Log: log,
-		})
-		if err != nil {
-			return err
-		}
-		log.Info("metrics are told", "addr", m.Address())
-		servers = append(servers, tolerated(runner{"the metrics", m.Run}, log))
 	}
 	l := life{agent: a, servers: servers, ready: ready, log: log, flush: logs.Flush, stdout: stdout, manager: manager}
 	endEvents := events.run(ctx, log)
@@ -171,6 +167,19 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	err = l.run(ctx)
 	events.stopped(version(), err)
 	return err
+}
+
+// listenMetrics tells numbers at an address, if there is one.
+func listenMetrics(ctx context.Context, address string, o metrics.Options) ([]runner, error) {
+	if address == "" {
+		return nil, nil
+	}
+	m, err := metrics.Listen(ctx, address, o)
+	if err != nil {
+		return nil, err
+	}
+	o.Log.Info("metrics are told", "addr", m.Address())
+	return []runner{tolerated(runner{"the metrics", m.Run}, o.Log)}, nil
 }
 
 // listenFail2ban answers fail2ban's own client, if nobody does. That it cannot is no reason not to ban.
