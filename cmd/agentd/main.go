@@ -74,6 +74,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	manager := newNotifier()
 	loader := setup.New(f.config, f.configSet)
 	loader.Scripts = f.firewall == "script"
+	loader.LogTarget = f.logTarget
 	live := setup.NewLive(loader)
 	options, err := live.Load()
 	if err != nil {

@@ -58,6 +58,7 @@ type engine struct {
 	store    Store
 	firewall Firewall
 	scripts  *scripts
+	own      *ownLog
 	events   *events
 	health   *health
 	log      *slog.Logger
@@ -82,7 +83,7 @@ type engine struct {
 
 func newEngine(book *jail.Book, s Store, fw Firewall, ev *events, h *health, log *slog.Logger) *engine {
 	return &engine{
-		store: s, firewall: fw, events: ev, health: h, log: log,
+		store: s, firewall: fw, own: newOwnLog(), events: ev, health: h, log: log,
 		inbox: make(chan any, inboxSize), ended: make(chan struct{}),
 		book: book, positions: map[placeKey]store.Position{}, moved: map[placeKey]struct{}{},
 	}
@@ -244,6 +245,7 @@ func (e *engine) enforce(decisions []jail.Decision) {
 		e.firewall.Submit(wishes)
 	}
 	e.scripts.submit(decisions)
+	e.own.publish(decisions)
 	e.events.publish(decisions)
 }
 

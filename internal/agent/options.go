@@ -37,6 +37,7 @@ type Jail struct {
 
 	Files    []Files
 	Journal  *source.JournalOptions // read the journal, besides any files; Start and Since are the agent's
+	OwnLog   bool                   // be told of the daemon's own bans, besides any files; see OwnLogPath
 	Poll     bool                   // look at files by polling, not by inotify
 	Encoding encoding.Encoding      // of the files; nil is UTF-8
 

@@ -319,7 +319,7 @@ func (s *sources) status(j Jail) []control.File {
 	defer s.mu.Unlock()
 	files := []control.File{}
 	for key, r := range s.readers {
-		if wants, _ := j.watches(key); !wants && key != journalKey(j.Name()) {
+		if wants, _ := j.watches(key); !wants && key != journalKey(j.Name()) && key != OwnLogPath+" "+j.Name() {
 			continue
 		}
 		f := r.status()

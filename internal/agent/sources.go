@@ -77,6 +77,9 @@ func (s *sources) apply(ctx context.Context, jails []Jail) error {
 		if j.Journal != nil {
 			paths[journalKey(j.Name())] = true
 		}
+		if j.OwnLog {
+			paths[OwnLogPath+" "+j.Name()] = true
+		}
 		for _, f := range j.Files {
 			if !source.HasMeta(f.Pattern) {
 				paths[f.Pattern] = true
@@ -109,6 +112,10 @@ func (s *sources) apply(ctx context.Context, jails []Jail) error {
 				return err
 			}
 			delete(paths, journalKey(j.Name()))
+		}
+		if j.OwnLog {
+			s.readOwn(ctx, j)
+			delete(paths, OwnLogPath+" "+j.Name())
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(paths)) {

@@ -20,7 +20,7 @@ import (
 // configuration does not. All that is wrong is returned, not only the first; with an error among it, the
 // jail cannot run. The date templates that filters share are kept in dates.
 func (l *Loader) Build(c *config.Jail, dates *date.Compiler, now time.Time) (agent.Jail, []config.Problem) {
-	b := builder{c: c, scripts: l.Scripts}
+	b := builder{c: c, scripts: l.Scripts, ownLog: l.ownLog, fail2banLog: l.global.LogTarget}
 	j := agent.Jail{
 		Policy:   b.policy(),
 		Poll:     strings.HasPrefix(c.Backend, "polling"),
@@ -35,9 +35,12 @@ func (l *Loader) Build(c *config.Jail, dates *date.Compiler, now time.Time) (age
 
 // builder collects the problems of one jail.
 type builder struct {
-	c        *config.Jail
-	scripts  bool // also the stock firewall actions are run as scripts
-	problems []config.Problem
+	c      *config.Jail
+	ownLog string // the file that the daemon's log goes to, empty for none
+	// fail2banLog is where fail2ban.conf has fail2ban's log.
+	fail2banLog string
+	scripts     bool // also the stock firewall actions are run as scripts
+	problems    []config.Problem
 }
 
 func (b *builder) wrong(key, hint string, err error) {

@@ -208,7 +208,7 @@ func (l *Live) build(s *state) (agent.Jail, error) {
 		s.filter = nil
 	}
 	if s.idle {
-		j.Files, j.Journal = nil, nil
+		j.Files, j.Journal, j.OwnLog = nil, nil, false
 	}
 	return j, nil
 }

@@ -25,6 +25,9 @@ import (
 type Loader struct {
 	// Release is whose rules are followed; fail2ban 1.1 if zero.
 	Release config.Release
+	// LogTarget is where the daemon's log goes, by fail2ban's names; empty is where fail2ban.conf says, or
+	// standard error. A jail that reads the daemon's log where it does not go is told from inside.
+	LogTarget string
 	// Scripts leaves the stock firewall actions to their scripts, too, instead of to our own firewall.
 	Scripts bool
 
@@ -33,6 +36,7 @@ type Loader struct {
 	running map[string]bool         // the jails of the last load that can run, or go on as they were
 	written map[string]*config.Jail // these jails, as they are written
 	global  config.Global           // of the last load
+	ownLog  string                  // the file that the daemon's log goes to, empty for none
 }
 
 // New makes a loader for a folder. Where there is no such folder, the stock that comes with the program
@@ -102,6 +106,7 @@ func (l *Loader) Load() (agent.Options, error) {
 		return agent.Options{}, err
 	}
 	l.global, l.must = c.Global, !l.Stock()
+	l.ownLog = l.logFile()
 	problems := c.Problems
 	var o agent.Options
 	var dates date.Compiler
@@ -171,6 +176,21 @@ func (l *Loader) lost(jails []agent.Jail, problems []config.Problem) []config.Pr
 			"mend the line; if the jail is to end, it does at the next reload"))
 	}
 	return lost
+}
+
+// logFile is the file that the daemon's log goes to, empty if it goes elsewhere.
+func (l *Loader) logFile() string {
+	name := l.LogTarget
+	if name == "" && !l.global.Origin("logtarget").IsZero() {
+		name = l.global.LogTarget
+	}
+	if spec, err := config.ParseSpec(name); err == nil {
+		name = spec.Name
+	}
+	if !filepath.IsAbs(name) {
+		return ""
+	}
+	return name
 }
 
 // Fail2banSocket is where fail2ban.conf puts the socket of fail2ban's server, as of the last load.

@@ -19,6 +19,9 @@ var errNoLog = errors.New("the jail has no log to read")
 
 // files takes the log files over and looks whether they can be read.
 func (b *builder) files(j *agent.Jail) {
+	if j.OwnLog = b.readsOwnLog(); j.OwnLog {
+		return // from inside; a file that fail2ban has left gets no more lines, nor does the journal get ours
+	}
 	if b.c.Journal() {
 		b.journal(j)
 	}
@@ -29,6 +32,19 @@ func (b *builder) files(j *agent.Jail) {
 	if len(j.Files) == 0 && !b.c.Journal() {
 		b.wrong("logpath", "name the log with logpath = /var/log/…", errNoLog)
 	}
+}
+
+// readsOwnLog reports whether the jail reads fail2ban's log, as recidive does, and our log does not go to a file
+// that it watches.
+func (b *builder) readsOwnLog() bool {
+	about := b.c.Filter == "recidive"
+	for _, p := range b.c.LogPaths {
+		if b.ownLog != "" && (p.Pattern == b.ownLog || source.HasMeta(p.Pattern) && source.Matches(p.Pattern, b.ownLog)) {
+			return false
+		}
+		about = about || p.Pattern == b.fail2banLog && b.fail2banLog != ""
+	}
+	return about
 }
 
 // journal takes over what the jail reads of the journal.
