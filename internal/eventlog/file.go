@@ -82,7 +82,7 @@ func (f *File) Add(r Record) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.tellLost(r.Time)
-	if f.unsaid > 0 || len(f.pending)+f.inFlight >= maxWaiting {
+	if len(f.pending)+f.inFlight >= maxWaiting {
 		f.unsaid++
 		f.stats.Lost++
 		return

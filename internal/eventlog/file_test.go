@@ -175,9 +175,11 @@ func TestAFullDiskTearsNoLineAndCountsWhatIsLost(t *testing.T) {
 		if s := r.Stats(); s.Err != nil || s.Waiting != 0 {
 			t.Errorf("%+v", s)
 		}
+		whole := "a b c " + strings.Repeat(" ", n-1) + "-3" // even if nothing happens any more
+		r.want(r.path, whole)
 		r.add("d")
 		synctest.Wait()
-		r.want(r.path, "a b c "+strings.Repeat(" ", n-1)+"-3 d")
+		r.want(r.path, whole+" d")
 	})
 }
 
