@@ -106,6 +106,8 @@ func (b *builder) checkLog(p config.LogPath) {
 			b.warn(p.Origin, "cannot look at it: "+err.Error(), "check its permissions; it is tried again")
 		case st.IsDir():
 			b.wrong("logpath", "name a file, or the files in it as "+strings.TrimSuffix(path, "/")+"/*.log", fmt.Errorf("%s is a folder", path))
+		case !st.Mode().IsRegular(): // to open a pipe would wait for who writes into it
+			b.warn(p.Origin, path+" is no file", "name a file, or read the journal with backend = systemd")
 		default:
 			if f, err := os.Open(path); err != nil {
 				b.warn(p.Origin, "cannot read it: "+err.Error(), "let agentd read it, as by running it as root; it is tried again")
