@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,6 +77,7 @@ func illnesses() []illness {
 			"something else is at agentd's socket", func(p *patient) { p.daemon.PID = 0; p.file("agentd.sock", "") },
 			Bad, "agentd", "not agentd's socket", "log",
 		},
+		{"others may steer agentd", func(p *patient) { p.mode = 0o666 }, Bad, "agentd", "has the mode 0666", "chmod 600"},
 		{"others may replace the socket", func(p *patient) { chmod(p, "", 0o777) }, Bad, "agentd", "socket of their own", "chmod 755"},
 		{"the configuration is missing", func(p *patient) { p.o.Config = p.path("none") }, Bad, "configuration", "is not there", "put it right"},
 		{"a jail is broken", func(p *patient) { p.file("etc/jail.local", p.jail("maxretry = many\n")) }, Bad, "configuration", "1 of 1 enabled jails cannot run", "agentctl check"},
@@ -124,6 +126,16 @@ func illnessesOfLogs() []illness {
 	now := time.Now()
 	return []illness{
 		{"a log is missing", func(p *patient) { _ = os.Remove(p.path("door.log")) }, Bad, "logs", "no such file", "logpath"},
+		{"a log below a file", func(p *patient) { p.replaced("door.log", "door.log/x") }, Bad, "logs", "not a directory", "root"},
+		{
+			"a pipe in place of a log", func(p *patient) {
+				_ = os.Remove(p.path("door.log"))
+				if err := syscall.Mkfifo(p.path("door.log"), 0o600); err != nil {
+					p.t.Fatal(err)
+				}
+			}, Bad, "logs", "no file", "name a file",
+		},
+		{"a log that fails", func(p *patient) { p.replaced(p.path("door.log"), "/proc/self/mem") }, Bad, "logs", "cannot be read", "root"},
 		{"no log matches", func(p *patient) { p.replaced("door.log", "none*.log") }, Warn, "logs", "no file matches", "pattern"},
 		{"a log has not been written for long", func(p *patient) { p.log(now.Add(-100*time.Hour), "x") }, Warn, "logs", "for 4 days", "journal"},
 		{"a log is from the future", func(p *patient) { p.log(now.Add(time.Hour), "x") }, Warn, "logs", "from now", "clock"},
@@ -182,6 +194,9 @@ func illnessesOfTheMachine() []illness {
 	user := "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n"
 	return []illness{
 		{"not root", func(p *patient) { p.file("proc/self/status", user) }, Warn, "rights", "not run as root", "sudo"},
+		{"not root, with what is needed", func(p *patient) { p.file("proc/self/status", "Uid:\t5\t5\t5\t5\nCapEff:\t0000000000001004\n") }, OK, "rights", "not root, but with", ""},
+		{"root that cannot read everything", func(p *patient) { p.file("proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t0000000000001000\n") }, Warn, "rights", "CAP_DAC_READ_SEARCH", "container"},
+		{"no /proc", func(p *patient) { p.o.Machine.Proc = p.path("none") }, Warn, "rights", "no such file", "mount /proc"},
 		{"root in a container", func(p *patient) { p.file("proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80405fb\n") }, Bad, "rights", "CAP_NET_ADMIN", "--cap-add"},
 		{"no nftables in the kernel", fails(&firewall.Error{Op: "probe", Err: firewall.ErrUnsupported}), Bad, "nftables", "probe", "modprobe nf_tables"},
 		{"nftables is forbidden to root", fails(firewall.ErrPermission), Bad, "nftables", "", "CAP_NET_ADMIN"},
@@ -221,6 +236,11 @@ func illnessesOfTheMachine() []illness {
 		},
 		{"the disk is full", room(1 << 20), Bad, "database", "1 MiB are left", "make room"},
 		{"the disk is nearly full", room(100 << 20), Warn, "database", "100 MiB are left", "make room"},
+		{
+			"the disk cannot be asked", func(p *patient) {
+				p.o.Machine.Free = func(string) (int64, error) { return 0, errors.New("stale") }
+			}, Warn, "database", "stale", "df",
+		},
 		{"others may read the database", func(p *patient) { p.file("agentd.db", ""); chmod(p, "agentd.db", 0o644) }, Warn, "database", "mode 0644", "chmod 600"},
 		{"a folder in the database's place", func(p *patient) { p.file("agentd.db/x", "") }, Bad, "database", "no file", "move it"},
 		{"a file in the folder's place", func(p *patient) { p.file("db", ""); p.daemon.Database = p.path("db/agentd.db") }, Bad, "database", "no folder", "move it"},

@@ -23,6 +23,7 @@ type patient struct {
 	dir    string
 	o      Options
 	daemon control.Status // what agentd says; nothing if it has no PID
+	mode   os.FileMode    // of agentd's socket, if it is not as agentd makes it
 	socket bool           // somebody answers on fail2ban's socket
 }
 
@@ -139,6 +140,9 @@ func (p *patient) examine() Report {
 		s, err := control.Listen(ctx, p.o.Socket, control.ServerOptions{Service: service{status: p.daemon}})
 		if err != nil {
 			p.t.Fatal(err)
+		}
+		if p.mode != 0 {
+			chmod(p, "agentd.sock", p.mode)
 		}
 		running.Go(func() { _ = s.Run(ctx) })
 	}

@@ -3,7 +3,6 @@ package doctor
 import (
 	"context"
 	"fmt"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,13 +33,6 @@ func (x *exam) actions(context.Context) {
 					Check: "actions", About: name, Jails: []string{j.Name()},
 					Found: fmt.Sprintf("action %s needs this program, and it is not there", d.Name), Next: "install it, or choose another action",
 				})
-			}
-			if d.Python == "" {
-				continue
-			}
-			if _, err := os.Stat(d.Python); err != nil {
-				missing = true
-				x.bad(Finding{Check: "actions", About: d.Python, Jails: []string{j.Name()}, Found: err.Error(), Next: "put the file of the action back"})
 			}
 		}
 	}
