@@ -206,7 +206,7 @@ func (f fake) Why(_ context.Context, id string) (control.Why, error) {
 	switch id {
 	case "192.0.2.1":
 		w.Kernel = []control.Element{{Set: "bans4", Prefix: "192.0.2.1", Expires: &left}}
-		w.Histories = []control.WhyHistory{{Jail: "sshd", Count: 2, Last: before(25 * time.Hour), Duration: 3600}}
+		w.Histories = []control.WhyHistory{{Jail: "web", Count: 7, Last: before(25 * time.Hour), Duration: 3600}}
 	case "192.0.2.9":
 		w.Tallies = []control.WhyTally{{Jail: "sshd", Tally: control.Tally{ID: id, Weighted: 2, Failures: 2, First: before(8 * time.Minute), Last: before(5 * time.Second)}, MaxRetry: 5, Forgets: before(-9 * time.Minute)}}
 		w.Ignored = []control.WhyIgnored{{Jail: "web", By: "ip"}}

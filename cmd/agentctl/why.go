@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,6 +117,9 @@ func showNot(w io.Writer, y control.Why, now time.Time) {
 		fmt.Fprintf(w, "in %s: %d of %d failures, the last %s; forgotten at %s unless there is another\n", safe(t.Jail), t.Weighted, t.MaxRetry, ago(t.Last, now), stamp(t.Forgets, now))
 	}
 	for _, h := range y.Histories {
+		if slices.ContainsFunc(y.Bans, func(b control.WhyBan) bool { return b.Jail == h.Jail && b.ID == y.ID && b.Count >= h.Count }) {
+			continue // that is the ban in force
+		}
 		fmt.Fprintf(w, "in %s: banned %s in all, last at %s for %s\n", safe(h.Jail), plural(h.Count, "time", "times"), stamp(h.Last, now), seconds(h.Duration))
 	}
 	for _, i := range y.Ignored {

@@ -85,7 +85,7 @@ func TestWhyNotOfAnAddressAsksTheDaemon(t *testing.T) {
 func TestWhyTellsAllThatIsKnown(t *testing.T) {
 	s := serve(t, "healthy")
 	code, out, _ := agentctl(t, "why", "-s", s, "192.0.2.1")
-	for _, want := range []string{"192.0.2.1 is banned in sshd since ", "failregex 2: ^Failed .* from <HOST>$", "our firewall: reject, tcp 22", "in the kernel: 192.0.2.1 in set bans4, 30m left", "banned 2 times in all"} {
+	for _, want := range []string{"192.0.2.1 is banned in sshd since ", "failregex 2: ^Failed .* from <HOST>$", "our firewall: reject, tcp 22", "in the kernel: 192.0.2.1 in set bans4, 30m left", "in web: banned 7 times in all"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("exit %d, no %q in\n%s", code, want, out)
 		}

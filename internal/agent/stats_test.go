@@ -33,7 +33,7 @@ func TestStatsCountWhatHasHappened(t *testing.T) {
 	r.until("the script has failed, and the bans are saved", func() bool {
 		st := r.stats()
 		s := st.Jails[1].Scripts
-		return len(s) == 1 && s[0].Failed > 0 && r.store.bansOf() == 2 && st.Jails[0].Lines == 4
+		return len(s) == 1 && s[0].Failed > 0 && r.store.bansOf() == 2 && st.Jails[0].Lines == 4 && st.Commits > 0
 	})
 	st := r.stats()
 	if st.Jails[0].Name != "one" || st.Jails[0].TotalBanned != 1 || st.Jails[0].Lines != 4 || st.Jails[0].Matched != 3 || st.Jails[0].TotalFailed != 3 {

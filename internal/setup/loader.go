@@ -116,6 +116,11 @@ func (l *Loader) Load() (agent.Options, error) {
 		if !hasErrors(wrong) {
 			o.Jails = append(o.Jails, j)
 		}
+		if j.OwnLog { // what is wrong with its log does not matter
+			problems = slices.DeleteFunc(problems, func(p config.Problem) bool {
+				return p.Jail == j.Name() && p.Severity == config.Warning && (p.Key == "logpath" || p.Key == "backend" || p.Key == "journalmatch")
+			})
+		}
 	}
 	for i := range c.Unsound { // all that is wrong is told at once
 		_, wrong := l.Build(&c.Unsound[i], &dates, time.Now())
