@@ -22,9 +22,10 @@ var imports = map[string][]string{
 	"filters":              {},
 	"jails":                {},
 	"internal/ident":       {},
-	"internal/filter/pyre": {"github.com/dlclark/regexp2/v2"},
+	"internal/pytext":      {},
+	"internal/filter/pyre": {"internal/pytext", "github.com/dlclark/regexp2/v2"},
 	"internal/filter/date": {"internal/filter/pyre"},
-	"internal/filter":      {"internal/ident", "internal/filter/pyre", "internal/filter/date"},
+	"internal/filter":      {"internal/ident", "internal/pytext", "internal/filter/pyre", "internal/filter/date"},
 	"internal/jail":        {"internal/ident"},
 	"internal/config":      {"internal/ident"},
 	"internal/source":      {"github.com/nxadm/tail"},
@@ -40,12 +41,12 @@ var imports = map[string][]string{
 		"internal/config", "internal/control", "internal/control/f2b", "internal/control/f2b/pickle", "internal/filter", "internal/ident",
 		"internal/setup", "internal/source",
 	},
-	"internal/control/f2b": {"internal/control/f2b/pickle"},
+	"internal/control/f2b": {"internal/control/f2b/pickle", "internal/pytext"},
 	// The file of events for SIEMs, and the numbers for Prometheus.
 	"internal/eventlog": {},
 	"internal/metrics":  {"internal/action", "internal/agent", "internal/control", "internal/eventlog"},
 	// Action scripts as fail2ban runs them.
-	"internal/action": {"internal/ident", "golang.org/x/sys"},
+	"internal/action": {"internal/ident", "internal/pytext", "golang.org/x/sys"},
 	"internal/agent": {
 		"internal/action", "internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
 		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
@@ -73,7 +74,7 @@ var imports = map[string][]string{
 
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
-	"internal/ident/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go",
+	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go",
 	"internal/firewall/ports.go",
 }
 

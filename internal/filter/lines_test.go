@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/palisade-agent/palisade/internal/filter/pyre"
+	"github.com/palisade-agent/palisade/internal/pytext"
 )
 
 func TestAFailureOfSeveralLines(t *testing.T) {
@@ -132,7 +133,7 @@ func TestTextsAreQuotedAsPythonQuotesThem(t *testing.T) {
 		{"ä\u00a0\u2028\U0001f600\U000e0001", `'ä\xa0\u2028😀\U000e0001'`},
 	}
 	for _, tt := range tests {
-		if got := pyre.Quote(tt.text); got != tt.want {
+		if got := pytext.Quote(tt.text); got != tt.want {
 			t.Errorf("%q gives %s, want %s", tt.text, got, tt.want)
 		}
 	}

@@ -3,7 +3,7 @@ package filter
 import (
 	"strings"
 
-	"github.com/palisade-agent/palisade/internal/filter/pyre"
+	"github.com/palisade-agent/palisade/internal/pytext"
 )
 
 // pythonSet spells texts as Python prints a set of them, but in the order given: Python's own order
@@ -11,7 +11,7 @@ import (
 func pythonSet(texts []string) string {
 	quoted := make([]string, len(texts))
 	for i, t := range texts {
-		quoted[i] = pyre.Quote(t)
+		quoted[i] = pytext.Quote(t)
 	}
 	return "{" + strings.Join(quoted, ", ") + "}"
 }

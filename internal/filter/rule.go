@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/palisade-agent/palisade/internal/filter/pyre"
+	"github.com/palisade-agent/palisade/internal/pytext"
 )
 
 // ErrEmptyRegex says that a regex has no text.
@@ -146,7 +147,7 @@ func tuple(parts []*string) Value {
 	for i, p := range parts {
 		printed[i] = "None"
 		if p != nil {
-			v.Parts[i], printed[i] = *p, pyre.Quote(*p)
+			v.Parts[i], printed[i] = *p, pytext.Quote(*p)
 		}
 	}
 	v.Text = "(" + strings.Join(printed, ", ") + ")"

@@ -7,10 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/palisade-agent/palisade/internal/control/f2b/pickle"
+	"github.com/palisade-agent/palisade/internal/pytext"
 )
 
 // Repr writes a value as Python's repr does, which is how fail2ban's client shows most answers. It takes
@@ -52,7 +51,7 @@ func repr(b *strings.Builder, v any) {
 	case float64:
 		b.WriteString(reprFloat(v))
 	case string:
-		reprString(b, v)
+		b.WriteString(pytext.Quote(v))
 	case []byte:
 		reprBytes(b, v)
 	case pickle.List:
@@ -132,55 +131,8 @@ func reprFloat(f float64) string {
 	return s
 }
 
-// quoteOf is the quotation mark that Python takes: the single one, unless the text has it and not the
-// other.
-func quoteOf(s string) byte {
-	if strings.Contains(s, "'") && !strings.Contains(s, `"`) {
-		return '"'
-	}
-	return '\''
-}
-
-func reprString(b *strings.Builder, s string) {
-	quote := quoteOf(s)
-	b.WriteByte(quote)
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1: // no UTF-8: Python has half a character for such a byte
-			fmt.Fprintf(b, `\udc%02x`, s[i])
-		case r == rune(quote) || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		default:
-			reprRune(b, r)
-		}
-		i += size
-	}
-	b.WriteByte(quote)
-}
-
-func reprRune(b *strings.Builder, r rune) {
-	switch {
-	case r == '\n':
-		b.WriteString(`\n`)
-	case r == '\r':
-		b.WriteString(`\r`)
-	case r == '\t':
-		b.WriteString(`\t`)
-	case unicode.IsPrint(r):
-		b.WriteRune(r)
-	case r < 0x100:
-		fmt.Fprintf(b, `\x%02x`, r)
-	case r < 0x10000:
-		fmt.Fprintf(b, `\u%04x`, r)
-	default:
-		fmt.Fprintf(b, `\U%08x`, r)
-	}
-}
-
 func reprBytes(b *strings.Builder, v []byte) {
-	quote := quoteOf(string(v))
+	quote := pytext.Mark(string(v))
 	b.WriteByte('b')
 	b.WriteByte(quote)
 	for _, c := range v {
@@ -191,7 +143,7 @@ func reprBytes(b *strings.Builder, v []byte) {
 		case c >= 0x7f:
 			fmt.Fprintf(b, `\x%02x`, c)
 		default:
-			reprRune(b, rune(c))
+			b.WriteString(pytext.Rune(rune(c)))
 		}
 	}
 	b.WriteByte(quote)

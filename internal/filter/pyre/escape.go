@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/palisade-agent/palisade/internal/pytext"
 )
 
 const (
@@ -95,7 +97,7 @@ func (p *parser) charEscape(token string) rune {
 			p.src.fail(0, "missing {")
 		}
 		name := p.src.until("}", "character name")
-		p.src.fail(length(name)+len(`\N{}`), "characters by name are not known here: "+Quote(name))
+		p.src.fail(length(name)+len(`\N{}`), "characters by name are not known here: "+pytext.Quote(name))
 	}
 	if strings.Contains(letters, token[1:]) {
 		p.src.fail(len(token), "bad escape "+token)

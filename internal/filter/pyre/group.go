@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+
+	"github.com/palisade-agent/palisade/internal/pytext"
 )
 
 // bracket reads what an opening bracket begins; the bracket is taken. It gives nil for a comment
@@ -74,7 +76,7 @@ func (p *parser) capture(name string, start int, flags Flags) *node {
 		p.src.fail(0, "too many groups")
 	}
 	if old, ok := p.names[name]; ok {
-		p.src.fail(length(name)+1, "redefinition of group name "+Quote(name)+" as group "+
+		p.src.fail(length(name)+1, "redefinition of group name "+pytext.Quote(name)+" as group "+
 			strconv.Itoa(index)+"; was group "+strconv.Itoa(old))
 	}
 	if name != "" {
@@ -111,14 +113,14 @@ func (p *parser) python(start int, flags Flags) *node {
 
 func (p *parser) checkName(name string) {
 	if !isIdentifier(name) {
-		p.src.fail(length(name)+1, "bad character in group name "+Quote(name))
+		p.src.fail(length(name)+1, "bad character in group name "+pytext.Quote(name))
 	}
 }
 
 func (p *parser) named(name string) int {
 	index, ok := p.names[name]
 	if !ok {
-		p.src.fail(length(name)+1, "unknown group name "+Quote(name))
+		p.src.fail(length(name)+1, "unknown group name "+pytext.Quote(name))
 	}
 	return index
 }
@@ -169,7 +171,7 @@ func (p *parser) conditional(start int, flags Flags) *node {
 	case isIdentifier(name):
 		group = p.named(name)
 	case !isNumber:
-		p.src.fail(length(name)+1, "bad character in group name "+Quote(name))
+		p.src.fail(length(name)+1, "bad character in group name "+pytext.Quote(name))
 	case group == 0:
 		p.src.fail(length(name)+1, "bad group number")
 	case group >= unlimited/4: // Python's MAXGROUPS
