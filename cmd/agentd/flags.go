@@ -142,6 +142,12 @@ func openLog(f flags, g config.Global, out outputs) (*lineHandler, error) {
 		level = slog.LevelInfo
 	}
 	c, err := newLogControl(name, socket, level, out)
+	if err != nil && f.logTarget == "" { // a log that cannot be written is no reason to let everybody in
+		refused := err
+		if c, err = newLogControl("stderr", socket, level, out); err == nil {
+			slog.New(newLineHandler(c)).Error("the log cannot go where fail2ban.conf says; it goes to standard error", "logtarget", name, "err", refused)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -197,4 +197,14 @@ func TestTheLogIsWhereFail2banConfSays(t *testing.T) {
 	if err != nil || h2.Target() != "stderr" || h2.Level() != "DEBUG" {
 		t.Errorf("%v, %v", h2, err)
 	}
+
+	// Where that cannot be, the daemon runs all the same; what the command line says must be.
+	wrong := c.Global
+	wrong.LogTarget = dir + "/none/f2b.log"
+	if h, err := openLog(flags{}, wrong, outputs{stderr: &errs}); err != nil || h.Target() != "stderr" || !strings.Contains(errs.String(), "cannot go where fail2ban.conf says") {
+		t.Errorf("%v, %s", err, errs.String())
+	}
+	if _, err := openLog(flags{logTarget: wrong.LogTarget}, wrong, outputs{stderr: &errs}); err == nil {
+		t.Error("a target of the command line that cannot be opened is taken")
+	}
 }
