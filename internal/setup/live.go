@@ -42,8 +42,26 @@ func NewLive(l *Loader) *Live { return &Live{loader: l, made: map[string]*state{
 // Steer names the agent whose jails are changed.
 func (l *Live) Steer(a *agent.Agent) { l.running = a }
 
-// Load reads the configuration again; see Loader.Load.
+// Load reads the configuration again; see Loader.Load. What fail2ban.conf says of the memory of bans is in force
+// at once.
 func (l *Live) Load() (agent.Options, error) {
+	o, err := l.load()
+	if err != nil || l.running == nil {
+		return o, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), purgeWait)
+	defer cancel()
+	g := l.Global()
+	if err := l.running.SetPurge(ctx, g.DBPurgeAge, g.DBMaxMatches); err != nil {
+		return o, fmt.Errorf("change dbpurgeage: %w", err)
+	}
+	return o, nil
+}
+
+// purgeWait is how long the engine may take to answer a reload.
+const purgeWait = 30 * time.Second
+
+func (l *Live) load() (agent.Options, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o, err := l.loader.Load()
