@@ -27,6 +27,7 @@ func manPages() map[string]string {
 	pages := map[string]string{"agentctl.1": manAgentctl()}
 	for name, brief := range map[string]string{
 		"fail2ban-client": "steers agentd, or fail2ban's own server, by fail2ban's commands",
+		"fail2ban-server": "answers as fail2ban-server does; agentd is the daemon",
 		"fail2ban-regex":  "tries a filter on a log",
 	} {
 		var b strings.Builder
@@ -80,10 +81,12 @@ func manItem(b *strings.Builder, what, text string) {
 
 // roff writes a text so that troff takes none of it for its own.
 func roff(s string) string {
-	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "…", "...", "’", "'").Replace(s)
+	s = strings.NewReplacer(
+		`\`, `\e`, "-", `\-`, "…", "...", "’", `\(aq`, "'", `\(aq`, "^", `\(ha`, "~", `\(ti`, "`", `\(ga`,
+	).Replace(s)
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
-		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
+		if strings.HasPrefix(l, ".") {
 			lines[i] = `\&` + l
 		}
 	}
