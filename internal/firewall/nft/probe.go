@@ -115,7 +115,7 @@ func (p prober) update(set firewall.Set) (bool, error) {
 			}
 		}
 	}
-	elements, err := readElements(p.socket, p.name, set, nil, 0)
+	elements, err := readElements(p.socket, p.name, set, map[netip.Prefix]bool{}, nil, -1)
 	if err != nil || len(elements) != len(tries) {
 		return false, err
 	}

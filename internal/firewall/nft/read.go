@@ -215,25 +215,60 @@ func (b *Backend) Inspect(limit int) (firewall.View, error) {
 	if err != nil || limit == 0 {
 		return v, err
 	}
-	err = reading(func(s *socket) error {
-		for _, set := range r.layout.Sets {
-			if v.Elements, err = readElements(s, tableName, set, v.Elements, limit); err != nil {
-				return err
-			}
+	for _, set := range r.layout.Sets {
+		room := -1
+		if limit > 0 {
+			room = limit - len(v.Elements)
 		}
-		return nil
-	})
-	if errors.Is(err, errStop) {
-		err = nil
+		if room == 0 {
+			break
+		}
+		count := -1
+		if v.Counts != nil {
+			count = v.Counts[set]
+		}
+		elements, err := readSet(tableName, set, count, room)
+		if v.Elements = append(v.Elements, elements...); err != nil {
+			return v, err
+		}
 	}
-	return v, err
+	return v, nil
 }
 
-// readElements appends the elements of a set that have not expired. If limit is above 0 and there would
-// be more in all, the error is errStop. The kernel's walk through a set costs time with the square of its
-// size: 100,000 take half a second.
-func readElements(s *socket, table string, set firewall.Set, elements []firewall.Element, limit int) ([]firewall.Element, error) {
-	seen := map[netip.Prefix]bool{} // a walk may meet an element twice while others come and go
+// rereads is how often a set is read at most, to find what a walk through it has missed.
+const rereads = 20
+
+// readSet gives the elements of a set that have not expired: at most limit, if that is not below 0. The
+// kernel's walk through a set misses elements while their hash table grows, which it does for some
+// milliseconds after many have come, and says nothing of it. So it is read again until nothing new is
+// found, and at least count, if that is not below 0, elements have been seen.
+func readSet(table string, set firewall.Set, count, limit int) ([]firewall.Element, error) {
+	seen := map[netip.Prefix]bool{}
+	var elements []firewall.Element
+	for n := range rereads {
+		before := len(seen)
+		err := reading(func(s *socket) (err error) {
+			elements, err = readElements(s, table, set, seen, elements, limit)
+			return err
+		})
+		switch {
+		case errors.Is(err, errStop):
+			return elements, nil
+		case err != nil:
+			return elements, err
+		case count >= 0 && len(seen) >= count, count < 0 && n > 0 && len(seen) == before:
+			return elements, nil
+		case n > 0:
+			time.Sleep(time.Duration(n) * time.Millisecond)
+		}
+	}
+	return elements, nil
+}
+
+// readElements appends the elements of a set that have not expired and were not seen before, and notes all
+// that it meets. If limit is not below 0 and there would be more, the error is errStop. The kernel's walk
+// through a set costs time with the square of its size: 100,000 take half a second.
+func readElements(s *socket, table string, set firewall.Set, seen map[netip.Prefix]bool, elements []firewall.Element, limit int) ([]firewall.Element, error) {
 	fill := func(b *batch) {
 		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, table)
 		b.str(unix.NFTA_SET_ELEM_LIST_SET, set.String())
@@ -246,12 +281,15 @@ func readElements(s *socket, table string, set firewall.Set, elements []firewall
 			}
 			attributes(value, func(_ uint16, value []byte) {
 				e, ok := readElement(set, value)
+				if seen[e.Prefix] {
+					return // while others come and go an element may be met twice
+				}
+				seen[e.Prefix] = true
 				switch {
-				case !ok || seen[e.Prefix]:
-				case limit > 0 && len(elements) >= limit:
+				case !ok:
+				case limit >= 0 && len(elements) >= limit:
 					failure = errStop
 				default:
-					seen[e.Prefix] = true
 					elements = append(elements, e)
 				}
 			})
