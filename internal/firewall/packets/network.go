@@ -29,14 +29,18 @@ const (
 func (p Place) String() string { return [...]string{"nowhere", "peers", "host", "inner"}[p] }
 
 // The machines' addresses. Those of the peers here are never to be blocked: packets from and to them tell
-// a test that all that was sent before has arrived or never will. Everything in Outside4 and Outside6 is
-// an address of the peers too, for packets that go out.
+// a test that all that was sent before has arrived or never will.
 const (
-	Host4, Host6   = "192.0.2.254", "2001:db8:1::fe"
-	Peers4, Peers6 = "192.0.2.1", "2001:db8:1::1"
-	Inner4, Inner6 = "203.0.113.2", "2001:db8:3::2"
+	Host4  = "192.0.2.254"
+	Host6  = "2001:db8:1::fe"
+	Peers4 = "192.0.2.1"
+	Peers6 = "2001:db8:1::1"
+	Inner4 = "203.0.113.2"
+	Inner6 = "2001:db8:3::2"
 
-	Outside4, Outside6 = "198.18.0.0/15", "2001:db8:8000::/34"
+	// Outside4 and Outside6 are networks all of whose addresses are the peers', for packets that go out.
+	Outside4 = "198.18.0.0/15"
+	Outside6 = "2001:db8:8000::/34"
 )
 
 // Network is the three machines. Their links pass whatever source a packet has.

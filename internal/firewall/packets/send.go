@@ -19,8 +19,8 @@ const (
 	// answer.
 	tries = 3
 	// markerTries and markerWait bound the wait for a marker, which nobody blocks, each try.
-	markerTries = 20
-	markerWait  = time.Second
+	markerTries = 400
+	markerWait  = 50 * time.Millisecond
 
 	markerPort = 9
 )
@@ -178,6 +178,9 @@ func (n *Network) Flood(packets ...Packet) *Flood {
 
 // Sent tells how many packets were sent so far.
 func (f *Flood) Sent() int { return int(f.sent.Load()) }
+
+// Len is how many different packets there are.
+func (f *Flood) Len() int { return len(f.packets) }
 
 // Arrived tells how many of the packets with number i arrived so far, and when the last one did.
 func (f *Flood) Arrived(i int) (count int, last time.Time) {
