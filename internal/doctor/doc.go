@@ -5,7 +5,7 @@
 // answer in time. What it looks at besides files is a Machine, so that tests can make one that is ill:
 //
 //	services.go  fail2ban, agentd, the rights of this process
-//	firewall.go  nftables, and what fail2ban left in other tables
+//	firewall.go  nftables, what could pass by our rules, and what fail2ban left in other tables
 //	settings.go  the configuration, IPv6, ignore lists, who would lock himself out
 //	logs.go      log files: there, readable, being written, dated in the right zone
 //	filters.go   what the filters make of the end of the logs, and of the journal

@@ -94,7 +94,7 @@ func Examine(ctx context.Context, o Options) Report {
 	x.runningAgent(ctx)
 	x.load(ctx, loader)
 	for _, check := range []func(context.Context){
-		x.runningFail2ban, x.kernel, x.leftovers, x.logs, x.journals, x.filters, x.lockout, x.actions, x.ipv6, x.database, x.clock,
+		x.runningFail2ban, x.kernel, x.passing, x.leftovers, x.logs, x.journals, x.filters, x.lockout, x.actions, x.ipv6, x.database, x.clock,
 	} {
 		if ctx.Err() != nil {
 			x.report.Incomplete = true

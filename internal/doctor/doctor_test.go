@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/hooks"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
 
@@ -24,6 +25,7 @@ func TestNothingIsWrongWithAMachineThatIsWell(t *testing.T) {
 	}
 	for check, found := range map[string]string{
 		"rights": "root", "agentd": "agentd 1 runs", "configuration": "enabled jails: 1", "fail2ban": "in its place", "nftables": "usable",
+		"coexistence": "nothing lets packets pass by",
 		"leftovers": "nothing", "logs": "being written", "dates": "when it was written", "filters": "1 of the last 2 lines",
 		"lockout": "no jail bans it", "actions": "are there", "ipv6": "on", "database": "is writable", "clock": "synchronised",
 	} {
@@ -207,6 +209,25 @@ func illnessesOfTheMachine() []illness {
 		{"an old kernel", func(p *patient) {
 			p.o.Machine.Firewall = func() (nft.Features, error) { return nft.Features{Reject: true}, nil }
 		}, Warn, "nftables", "old", "nothing"},
+		{
+			"something passes packets by our rules", func(p *patient) {
+				p.o.Machine.Hooks = func(context.Context) (hooks.Report, error) {
+					return hooks.Report{Warnings: []string{"XDP program 7 on eth0 sees packets first → find out what it does"}}, nil
+				}
+			}, Warn, "coexistence", "XDP program 7 on eth0 sees packets first", "find out what it does",
+		},
+		{
+			"what passes packets by our rules may not be seen", func(p *patient) {
+				p.o.Machine.Hooks = func(context.Context) (hooks.Report, error) { return hooks.Report{}, syscall.EPERM }
+			}, Bad, "coexistence", "not permitted", "CAP_NET_ADMIN",
+		},
+		{
+			"part of what handles packets cannot be seen", func(p *patient) {
+				p.o.Machine.Hooks = func(context.Context) (hooks.Report, error) {
+					return hooks.Report{Unread: []string{"the rules of iptables-legacy: it hangs"}}, nil
+				}
+			}, Warn, "coexistence", "not looked at: the rules of iptables-legacy", "iptables-save",
+		},
 		{
 			"fail2ban has left a table", func(p *patient) { p.program("nft", "echo 'table inet f2b-table'") },
 			Bad, "leftovers", "inet f2b-table", "nft delete table inet f2b-table",

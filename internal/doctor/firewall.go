@@ -38,6 +38,25 @@ func (x *exam) kernel(context.Context) {
 	}
 }
 
+// passing looks for what lets packets pass by our rules.
+func (x *exam) passing(ctx context.Context) {
+	r, err := x.m.Hooks(ctx)
+	if err != nil {
+		x.forbidden(Finding{Check: "coexistence", Found: err.Error(), Next: "give CAP_NET_ADMIN"})
+		return
+	}
+	for _, w := range r.Warnings {
+		found, next, _ := strings.Cut(w, " → ")
+		x.warn(Finding{Check: "coexistence", Found: found, Next: next})
+	}
+	for _, u := range r.Unread {
+		x.warn(Finding{Check: "coexistence", Found: "not looked at: " + u, Next: "look with nft -t list ruleset, iptables-save, tc filter show and ip link"})
+	}
+	if len(r.Warnings)+len(r.Unread) == 0 {
+		x.ok(Finding{Check: "coexistence", Found: "nothing lets packets pass by our rules"})
+	}
+}
+
 // maxNamed is how many things a finding names one by one.
 const maxNamed = 5
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/firewall/hooks"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
 
@@ -29,6 +30,8 @@ type Machine struct {
 	Path string
 	// Firewall tries nftables.
 	Firewall func() (nft.Features, error)
+	// Hooks looks at what else handles packets.
+	Hooks func(context.Context) (hooks.Report, error)
 	// Synchronised reports whether something keeps the clock right, and by how much it may be wrong.
 	Synchronised func() (bool, time.Duration, error)
 	// Free is how much room there is for us on the disk of a folder, in bytes.
@@ -53,6 +56,9 @@ func (m Machine) whole() Machine {
 	}
 	if m.Firewall == nil {
 		m.Firewall = nft.Probe
+	}
+	if m.Hooks == nil {
+		m.Hooks = hooks.Look
 	}
 	if m.Synchronised == nil {
 		m.Synchronised = synchronised
