@@ -26,7 +26,7 @@ func TestNothingIsWrongWithAMachineThatIsWell(t *testing.T) {
 	for check, found := range map[string]string{
 		"rights": "root", "agentd": "agentd 1 runs", "configuration": "enabled jails: 1", "fail2ban": "in its place", "nftables": "usable",
 		"coexistence": "nothing lets packets pass by",
-		"leftovers": "nothing", "logs": "being written", "dates": "when it was written", "filters": "1 of the last 2 lines",
+		"leftovers":   "nothing", "logs": "being written", "dates": "when it was written", "filters": "1 of the last 2 lines",
 		"lockout": "no jail bans it", "actions": "are there", "ipv6": "on", "database": "is writable", "clock": "synchronised",
 	} {
 		mustFind(t, r, OK, check, found)
