@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -104,7 +105,7 @@ const (
 )
 
 // survivors runs a test with a guarded network for every backend.
-func survivors(t *testing.T, f func(t *testing.T, g *guard)) {
+func survivors(t *testing.T, f func(g *guard)) {
 	t.Helper()
 	if !inNamespaces(t, root) {
 		return
@@ -129,7 +130,7 @@ func survivors(t *testing.T, f func(t *testing.T, g *guard)) {
 			for _, who := range []string{bannedApp4, bannedApp6, bannedAll4, bannedAll6} {
 				waitFor(t, 10*time.Second, who+" is kept out", func() bool { return !g.open(who, 22) })
 			}
-			f(t, g)
+			f(g)
 			g.end(syscall.SIGTERM)
 			if !g.open(bannedAll4, 22) {
 				t.Error("the bans of a daemon that was stopped stand")
@@ -169,7 +170,7 @@ type siege struct {
 
 func (g *guard) besiege(banned ...packets.Packet) siege {
 	g.t.Helper()
-	all := append(banned, syn(bystander, 22))
+	all := slices.Concat(banned, []packets.Packet{syn(bystander, 22)})
 	s := siege{g.network.Flood(all...), all}
 	g.flow(s)
 	return s
@@ -201,7 +202,7 @@ func everyBanned() []packets.Packet {
 }
 
 func TestPacketNoneComesInWhileTheDaemonIsStartedAnew(t *testing.T) {
-	survivors(t, func(t *testing.T, g *guard) {
+	survivors(t, func(g *guard) {
 		s := g.besiege(everyBanned()...)
 		for _, way := range []struct {
 			name string
@@ -219,15 +220,15 @@ func TestPacketNoneComesInWhileTheDaemonIsStartedAnew(t *testing.T) {
 			g.flow(s)
 			g.none(s, "after an end by "+way.name+" and a start")
 		}
-		s.Stop(t)
-		t.Logf("%d packets sent, none came in", s.Sent())
+		s.Stop(g.t)
+		g.t.Logf("%d packets sent, none came in", s.Sent())
 		g.want("in the end", bannedApp4, map[uint16]bool{22: false, 80: false, 443: true})
 		g.want("in the end", bannedAll6, map[uint16]bool{22: false, 443: false})
 	})
 }
 
 func TestPacketNoneComesInWhileAReloadChangesPorts(t *testing.T) {
-	survivors(t, func(t *testing.T, g *guard) {
+	survivors(t, func(g *guard) {
 		s := g.besiege(syn(bannedApp4, 22), syn(bannedApp6, 22), syn(bannedAll4, 443), syn(bannedAll6, 80))
 		for i, now := range []struct {
 			ports string
@@ -240,7 +241,7 @@ func TestPacketNoneComesInWhileAReloadChangesPorts(t *testing.T) {
 		} {
 			g.configure(now.ports)
 			g.ctl("reload")
-			waitFor(t, 10*time.Second, "the ports of the reload are closed", func() bool {
+			waitFor(g.t, 10*time.Second, "the ports of the reload are closed", func() bool {
 				for port, open := range now.want {
 					if g.open(bannedApp4, port) != open {
 						return false
@@ -252,13 +253,13 @@ func TestPacketNoneComesInWhileAReloadChangesPorts(t *testing.T) {
 			g.flow(s)
 			g.none(s, "over reload "+string(rune('1'+i)))
 		}
-		s.Stop(t)
-		t.Logf("%d packets sent, none came in", s.Sent())
+		s.Stop(g.t)
+		g.t.Logf("%d packets sent, none came in", s.Sent())
 	})
 }
 
 func TestPacketNoneComesInWhenPortsChangeWhileTheDaemonIsDown(t *testing.T) {
-	survivors(t, func(t *testing.T, g *guard) {
+	survivors(t, func(g *guard) {
 		old, changed := 0, 1
 		for _, end := range []syscall.Signal{syscall.SIGUSR2, syscall.SIGKILL} {
 			s := g.besiege(syn(bannedApp4, 22), syn(bannedApp4, 2222), syn(bannedApp6, 80), syn(bannedAll4, 22), syn(bannedAll6, 2222))
@@ -266,27 +267,27 @@ func TestPacketNoneComesInWhenPortsChangeWhileTheDaemonIsDown(t *testing.T) {
 			g.configure("2222,80")
 			g.flow(s)
 			if n, _ := s.Arrived(old); n > 0 {
-				t.Errorf("%d packets came in to the old port before the start", n)
+				g.t.Errorf("%d packets came in to the old port before the start", n)
 			}
 			g.start()
 			ready := time.Now()
 			g.flow(s)
 			if n, last := s.Arrived(changed); n == 0 || last.After(ready) {
-				t.Errorf("of the new port's %d packets the last came in %s after the daemon was ready, want some before and none after", n, last.Sub(ready))
+				g.t.Errorf("of the new port's %d packets the last came in %s after the daemon was ready, want some before and none after", n, last.Sub(ready))
 			}
 			if n, _ := s.Arrived(old); n == 0 {
-				t.Error("the old port is still closed")
+				g.t.Error("the old port is still closed")
 			}
 			for i := 2; i < 5; i++ {
 				if n, _ := s.Arrived(i); n > 0 {
-					t.Errorf("%d packets from %s to port %d came in", n, s.packets[i].From, s.packets[i].Port)
+					g.t.Errorf("%d packets from %s to port %d came in", n, s.packets[i].From, s.packets[i].Port)
 				}
 			}
-			s.Stop(t)
+			s.Stop(g.t)
 			g.want("after the start", bannedApp6, map[uint16]bool{22: true, 80: false, 2222: false})
 			g.configure("22,80")
 			g.ctl("reload")
-			waitFor(t, 10*time.Second, "all is as it was", func() bool { return !g.open(bannedApp4, 22) && g.open(bannedApp4, 2222) })
+			waitFor(g.t, 10*time.Second, "all is as it was", func() bool { return !g.open(bannedApp4, 22) && g.open(bannedApp4, 2222) })
 		}
 	})
 }
