@@ -33,7 +33,8 @@ type neighbours struct {
 // beside runs a test in which others change the firewall beside us, while addresses that are banned go on trying.
 func beside(t *testing.T, f func(t *testing.T, n neighbours)) {
 	t.Helper()
-	survivors(t, func(t *testing.T, g *guard) {
+	survivors(t, func(g *guard) {
+		t := g.t
 		n := neighbours{g, g.besiege(everyBanned()...)}
 		f(t, n)
 		n.siege.Stop(t)

@@ -64,10 +64,17 @@ func (g *guard) configure(ports string) {
 // start starts the daemon and waits until it says that it is ready.
 func (g *guard) start() {
 	g.t.Helper()
+	out := g.launch()
+	waitFor(g.t, 20*time.Second, "agentd is ready", func() bool { return strings.Contains(out.String(), "Server ready") })
+}
+
+// launch starts the daemon.
+func (g *guard) launch() (stdout *lockedBuffer) {
+	g.t.Helper()
 	g.cmd = exec.Command(binary(g.t, "agentd"), "-c", filepath.Join(g.dir, "etc"), "-s", filepath.Join(g.dir, "s"), "--firewall", g.firewall,
 		"--fail2ban-socket", "none", "--db", filepath.Join(g.dir, "db"))
-	var out lockedBuffer
-	g.cmd.Stdout, g.cmd.Stderr = &out, g.log
+	stdout = &lockedBuffer{}
+	g.cmd.Stdout, g.cmd.Stderr = stdout, g.log
 	if err := g.cmd.Start(); err != nil {
 		g.t.Fatal(err)
 	}
@@ -78,7 +85,7 @@ func (g *guard) start() {
 		_ = cmd.Process.Kill()
 		<-ended
 	})
-	waitFor(g.t, 20*time.Second, "agentd is ready", func() bool { return strings.Contains(out.String(), "Server ready") })
+	return stdout
 }
 
 // end sends a signal and waits for the daemon's end.
@@ -95,6 +102,13 @@ func (g *guard) ctl(args ...string) {
 	if out, err := exec.Command(binary(g.t, "agentctl"), append([]string{"-s", filepath.Join(g.dir, "s")}, args...)...).CombinedOutput(); err != nil {
 		g.t.Fatalf("agentctl %v: %v\n%s", args, err, out)
 	}
+}
+
+// tell gives what agentctl prints, whatever comes of it.
+func (g *guard) tell(args ...string) string {
+	g.t.Helper()
+	out, _ := exec.Command(binary(g.t, "agentctl"), append([]string{"-s", filepath.Join(g.dir, "s")}, args...)...).CombinedOutput()
+	return string(out)
 }
 
 // The guard's banned addresses; jail app bans the first two and jail all the others.
