@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,23 +28,29 @@ func need(t *testing.T, programs ...string) {
 // neighbours is a guard with other tools beside it, under siege.
 type neighbours struct {
 	*guard
-	siege siege
+	siege     siege
+	strangers byte // how many there have been
+}
+
+// stranger is an address that nothing came from so far: connection tracking knows nothing of it.
+func (n *neighbours) stranger() string {
+	n.strangers++
+	return netip.AddrFrom4([4]byte{9, 9, 8, n.strangers}).String()
 }
 
 // beside runs a test in which others change the firewall beside us, while addresses that are banned go on trying.
-func beside(t *testing.T, f func(t *testing.T, n neighbours)) {
+func beside(t *testing.T, f func(n *neighbours)) {
 	t.Helper()
 	survivors(t, func(g *guard) {
-		t := g.t
-		n := neighbours{g, g.besiege(everyBanned()...)}
-		f(t, n)
-		n.siege.Stop(t)
-		t.Logf("%d packets sent", n.siege.Sent())
+		n := &neighbours{guard: g, siege: g.besiege(everyBanned()...)}
+		f(n)
+		n.siege.Stop(g.t)
+		g.t.Logf("%d packets sent", n.siege.Sent())
 	})
 }
 
 // came tells how many of each banned packet came in so far.
-func (n neighbours) came() (counts []int) {
+func (n *neighbours) came() (counts []int) {
 	for i := range len(n.siege.packets) - 1 {
 		c, _ := n.siege.Arrived(i)
 		counts = append(counts, c)
@@ -51,16 +58,22 @@ func (n neighbours) came() (counts []int) {
 	return counts
 }
 
-// does runs others' commands and fails the test if one of them fails, or if somebody who is banned comes in. In a table that
-// is our own nobody does, not for a moment; where we share a chain of iptables it has to be closed again soon.
-func (n neighbours) does(what, script string) {
+// does runs others' commands. A command that fails, fails the test, as does what keptOut forbids.
+func (n *neighbours) does(what, script string) {
 	n.t.Helper()
 	before := n.came()
 	sh(n.t, script)
+	n.keptOut(what, before)
+}
+
+// keptOut fails the test if somebody who is banned came in. In a table that is our own nobody may, not for a moment;
+// where we share a chain of iptables it has to be closed again soon.
+func (n *neighbours) keptOut(what string, before []int) {
+	n.t.Helper()
 	n.flow(n.siege)
 	if n.firewall == "nft" {
-		if !slices.Equal(n.came(), before) {
-			n.t.Errorf("%s: banned packets came in: %v, before it %v", what, n.came(), before)
+		if now := n.came(); !slices.Equal(now, before) {
+			n.t.Errorf("%s: banned packets came in: %v, before it %v", what, now, before)
 		}
 		return
 	}
@@ -76,13 +89,13 @@ func (n neighbours) does(what, script string) {
 }
 
 // filters tells whether the neighbours' own rules do what they are for: keep everybody from port 81.
-func (n neighbours) filters(when string, on bool) {
+func (n *neighbours) filters(when string, on bool) {
 	n.t.Helper()
-	if n.open(bystander, 81) == on {
+	if n.open(n.stranger(), 81) == on {
 		n.t.Errorf("%s: port 81 is open: %v", when, on)
 	}
-	if !n.open(bystander, 22) {
-		n.t.Errorf("%s: port 22 is closed to a bystander", when)
+	if !n.open(n.stranger(), 22) {
+		n.t.Errorf("%s: port 22 is closed to a stranger", when)
 	}
 }
 
@@ -92,7 +105,7 @@ var (
 )
 
 // others is the rules of everybody but us.
-func (n neighbours) others() string {
+func (n *neighbours) others() string {
 	n.t.Helper()
 	var all strings.Builder
 	add := func(args ...string) {
@@ -124,7 +137,7 @@ func (n neighbours) others() string {
 }
 
 // weWork bans, unbans, reloads and starts anew, and fails the test if that changes the neighbours' rules.
-func (n neighbours) weWork() {
+func (n *neighbours) weWork() {
 	n.t.Helper()
 	before := n.others()
 	if !strings.Contains(before, "81") {
@@ -144,7 +157,7 @@ func (n neighbours) weWork() {
 
 func TestPacketIptablesAndWeLeaveEachOtherAlone(t *testing.T) {
 	need(t, "nft", "iptables-legacy", "iptables-nft")
-	beside(t, func(_ *testing.T, n neighbours) {
+	beside(t, func(n *neighbours) {
 		saved := filepath.Join(n.dir, "saved")
 		for _, variant := range []string{"legacy", "nft"} {
 			four, six := "iptables-"+variant, "ip6tables-"+variant
@@ -190,10 +203,10 @@ table inet filter {
 
 func TestPacketScriptsOfNftAndWeLeaveEachOtherAlone(t *testing.T) {
 	need(t, "nft")
-	beside(t, func(t *testing.T, n neighbours) {
+	beside(t, func(n *neighbours) {
 		file := filepath.Join(n.dir, "nftables.conf")
 		if err := os.WriteFile(file, []byte(theirRuleset), 0o600); err != nil {
-			t.Fatal(err)
+			n.t.Fatal(err)
 		}
 		load := "nft -f " + file
 		n.does("a ruleset is loaded", load)
@@ -217,7 +230,7 @@ func TestPacketScriptsOfNftAndWeLeaveEachOtherAlone(t *testing.T) {
 
 func TestPacketChainsOfDockerAndWeLeaveEachOtherAlone(t *testing.T) {
 	need(t, "nft", "iptables-nft")
-	beside(t, func(t *testing.T, n neighbours) {
+	beside(t, func(n *neighbours) {
 		// A published port: as it is dialled it is another than that of the container.
 		rules := `
 *nat
@@ -239,11 +252,11 @@ COMMIT
 `
 		file := filepath.Join(n.dir, "docker")
 		if err := os.WriteFile(file, []byte(rules), 0o600); err != nil {
-			t.Fatal(err)
+			n.t.Fatal(err)
 		}
 		published := func(when string) {
 			t.Helper()
-			got := n.network.Arrived(t, []packets.Packet{syn(bystander, 8080), syn(bannedAll4, 8080), syn(bannedAll4, 22)})
+			got := n.network.Arrived(t, []packets.Packet{syn(n.stranger(), 8080), syn(bannedAll4, 8080), syn(bannedAll4, 22)})
 			if want := []packets.Place{packets.Inner, packets.Nowhere, packets.Nowhere}; !slices.Equal(got, want) {
 				t.Errorf("%s: packets to a published port arrived at %v, want %v", when, got, want)
 			}
