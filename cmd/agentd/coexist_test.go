@@ -124,7 +124,7 @@ func (n *neighbours) others() string {
 	}
 	add("iptables-legacy-save")
 	add("ip6tables-legacy-save")
-	tables, err := exec.Command("nft", "list", "tables").Output()
+	tables, err := exec.Command("nft", "-t", "list", "ruleset").Output()
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -275,5 +275,47 @@ COMMIT
 		n.does("a user's rule accepts", "iptables-nft -I DOCKER-USER -j ACCEPT")
 		published("with a rule that accepts")
 		n.does("chains are removed", "iptables-nft -t nat -F; iptables-nft -t nat -X DOCKER; iptables-nft -F; iptables-nft -X")
+	})
+}
+
+func TestPacketOthersWorkBesideManyBans(t *testing.T) {
+	need(t, "nft", "iptables-legacy", "iptables-nft")
+	beside(t, func(n *neighbours) {
+		const many = 20_000
+		args := []string{"ban", "all"}
+		for i := range many {
+			args = append(args, netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}).String())
+		}
+		n.ctl(args...)
+		last := args[len(args)-1]
+		waitFor(n.t, 20*time.Second, "the last of many is kept out", func() bool { return !n.open(last, 22) })
+		lists := func(args ...string) string {
+			out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+			if err != nil {
+				n.t.Errorf("%v: %v\n%.300s", args, err, out)
+			}
+			return string(out)
+		}
+		// What says nothing of elements needs not read them, and stays fast with any number of them.
+		if terse := lists("nft", "-t", "list", "ruleset"); strings.Contains(terse, last) || n.firewall == "nft" && !strings.Contains(terse, "table inet palisade") {
+			n.t.Errorf("the terse ruleset has elements, or not our table:\n%.2000s", terse)
+		}
+		if full := lists("nft", "list", "ruleset"); n.firewall == "nft" && !strings.Contains(full, last) {
+			n.t.Errorf("the whole ruleset lacks %s", last)
+		}
+		lists("nft", "list", "tables")
+		n.does("rules are added by nft", "nft add table inet theirs; nft 'add chain inet theirs c { type filter hook input priority 0; }'; nft add rule inet theirs c tcp dport 81 drop")
+		n.filters("with a rule of nft", true)
+		n.does("rules are removed by nft", "nft delete table inet theirs")
+		for _, variant := range []string{"legacy", "nft"} {
+			for _, tool := range []string{"iptables-", "ip6tables-"} {
+				lists(tool+variant, "-L", "-n")
+				lists(tool + variant + "-save")
+			}
+			n.does("a rule is added by iptables-"+variant, "iptables-"+variant+" -A INPUT -p tcp --dport 81 -j DROP")
+			n.filters("with a rule of iptables-"+variant, true)
+			n.does("it is removed again", "iptables-"+variant+" -D INPUT -p tcp --dport 81 -j DROP")
+		}
+		n.filters("in the end", false)
 	})
 }

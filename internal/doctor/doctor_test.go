@@ -243,7 +243,7 @@ func illnessesOfTheMachine() []illness {
 			"fail2ban uses a table", func(p *patient) { p.daemon.PID = 0; p.program("nft", "echo 'table inet f2b-table'") },
 			OK, "leftovers", "as long as it runs", "",
 		},
-		{"the kernel's rules cannot be listed", func(p *patient) { p.program("nft", "exit 1") }, Warn, "leftovers", "exit status 1", "nft list tables"},
+		{"the kernel's rules cannot be listed", func(p *patient) { p.program("nft", "exit 1") }, Warn, "leftovers", "exit status 1", "nft -t list chains"},
 		{
 			"IPv6 was to be left out", func(p *patient) {
 				p.file("etc/fail2ban.local", "[Definition]\nallowipv6 = no\n")

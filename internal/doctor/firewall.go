@@ -85,13 +85,15 @@ func firstOf(expr string) func(string) []string {
 func (x *exam) leftovers(ctx context.Context) {
 	_, tables := x.m.find("iptables-save")
 	found := false
+	// Not "list tables": for that nft reads all elements of all sets first, which takes minutes where they are large.
+	chains := []string{"-t", "list", "chains"}
 	for _, a := range []remains{
-		{"nft", []string{"list", "tables"}, "nft tables", firstOf(`(?m)^table (\w+ f2b-[\w-]+)`), "nft delete table "},
+		{"nft", chains, "nft tables", firstOf(`(?m)^table (\w+ f2b-[\w-]+)`), "nft delete table "},
 		{
 			"nft",
-			[]string{"list", "chains"},
+			chains,
 			"nft chains", func(out string) []string { return nftChains(out, tables) },
-			"delete the rules that jump to it, which nft -a list ruleset shows, then: nft flush chain, and nft delete chain ",
+			"delete the rules that jump to it, which nft -t -a list ruleset shows, then: nft flush chain, and nft delete chain ",
 		},
 		{
 			"iptables-save", nil, "iptables chains", firstOf(`(?m)^:(f2b-\S+)`),

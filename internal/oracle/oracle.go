@@ -1,5 +1,6 @@
 // Package oracle gives tests the real fail2ban to compare with: Debian's package, downloaded by apt
-// into a cache and unpacked there, never installed and never part of this repository.
+// into a cache and unpacked there, never installed and never part of this repository. Unpacked does the same
+// for other programs that we have to get along with.
 //
 // Where the package or a Python interpreter cannot be had, a test that asks for them skips and says
 // why. With PALISADE_ORACLE=require it fails instead, so that a machine that must have the oracle
@@ -97,9 +98,9 @@ func Program(tb testing.TB, name string, args ...string) *exec.Cmd {
 func missing(tb testing.TB, err error) {
 	tb.Helper()
 	if os.Getenv("PALISADE_ORACLE") == "require" {
-		tb.Fatalf("no fail2ban to compare with: %v", err)
+		tb.Fatalf("nothing real to compare with: %v", err)
 	}
-	tb.Skipf("no fail2ban to compare with: %v", err)
+	tb.Skipf("nothing real to compare with: %v", err)
 }
 
 // Unpacked gives the folder into which Debian's packages of these names are unpacked, without being
