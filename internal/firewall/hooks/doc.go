@@ -10,6 +10,6 @@
 // program or filter at a device that sends packets on by itself, a flowtable, a bridge whose packets no
 // chain sees, and, where we are a chain of iptables, an ACCEPT in front of it in the same chain.
 //
-// netlink.go asks the kernel, nft.go, links.go and legacy.go read what it says; report.go judges it and is
+// netlink.go asks the kernel, nft.go, links.go, tcx.go and legacy.go read what it says; report.go judges it and is
 // free of effects. Elements of sets are never read, since that can take a minute where sets are large.
 package hooks

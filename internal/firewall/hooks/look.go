@@ -30,5 +30,9 @@ func Look(ctx context.Context) (Report, error) {
 	if f.filters, err = readFilters(); err != nil {
 		f.unread = append(f.unread, err.Error())
 	}
+	programs, err := readPrograms(f.links)
+	if f.filters = append(f.filters, programs...); err != nil {
+		f.unread = append(f.unread, err.Error())
+	}
 	return evaluate(f), nil
 }

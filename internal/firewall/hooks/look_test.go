@@ -1,6 +1,7 @@
 package hooks
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -135,38 +136,66 @@ func TestKernelFilterThatRedirectsIsWarnedOf(t *testing.T) {
 	want(t, look(t), nil, "tc filter u32 on out0 sends packets straight out of far0")
 }
 
-func TestKernelXDPProgramIsWarnedOf(t *testing.T) {
-	if !packets.Inside(t) {
-		return
-	}
-	device(t, "out0", "far0")
-	// r0 = XDP_PASS; exit
-	instructions := []byte{0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0}
+// program loads a bpf program that returns a value, and skips the test where that is not possible.
+func program(t *testing.T, typ uint32, value int32) (fd int) {
+	t.Helper()
+	// r0 = value; exit
+	instructions := binary.NativeEndian.AppendUint32([]byte{0xb7, 0, 0, 0}, uint32(value))
+	instructions = append(instructions, 0x95, 0, 0, 0, 0, 0, 0, 0)
 	license := []byte("GPL\x00")
 	attr := struct {
 		typ, count            uint32
 		instructions, license uint64
 		rest                  [12]uint64
 	}{
-		typ: unix.BPF_PROG_TYPE_XDP, count: 2,
+		typ: typ, count: 2,
 		instructions: uint64(uintptr(unsafe.Pointer(&instructions[0]))), license: uint64(uintptr(unsafe.Pointer(&license[0]))),
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	n, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
 	runtime.KeepAlive(instructions)
 	runtime.KeepAlive(license)
 	if errno != 0 {
-		t.Skipf("no XDP programs here: %v", errno)
+		t.Skipf("no bpf programs here: %v", errno)
 	}
-	defer func() { _ = unix.Close(int(fd)) }()
+	t.Cleanup(func() { _ = unix.Close(int(n)) })
+	return int(n)
+}
+
+func TestKernelXDPProgramIsWarnedOf(t *testing.T) {
+	if !packets.Inside(t) {
+		return
+	}
+	device(t, "out0", "far0")
+	const pass, generic = 2, 2 // XDP_PASS, XDP_FLAGS_SKB_MODE
+	fd := program(t, unix.BPF_PROG_TYPE_XDP, pass)
 	l, err := netlink.LinkByName("out0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	const generic = 2 // XDP_FLAGS_SKB_MODE
-	if err := netlink.LinkSetXdpFdWithFlags(l, int(fd), generic); err != nil {
+	if err := netlink.LinkSetXdpFdWithFlags(l, fd, generic); err != nil {
 		t.Skipf("no XDP programs here: %v", err)
 	}
 	want(t, look(t), nil, "XDP program ")
+}
+
+func TestKernelProgramThatIsNoFilterOfTCIsWarnedOf(t *testing.T) {
+	if !packets.Inside(t) {
+		return
+	}
+	device(t, "out0", "far0")
+	fd := program(t, unix.BPF_PROG_TYPE_SCHED_CLS, -1) // TCX_NEXT
+	l, err := netlink.LinkByName("far0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach := struct {
+		device, program, typ, flags uint32
+		rest                        [12]uint64
+	}{device: uint32(l.Attrs().Index), program: uint32(fd), typ: unix.BPF_TCX_INGRESS}
+	if _, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_ATTACH, uintptr(unsafe.Pointer(&attach)), unsafe.Sizeof(attach)); errno != 0 {
+		t.Skipf("no such programs here: %v", errno)
+	}
+	want(t, look(t), []string{"tc ingress 0 far0bpf program (tcx): passes by our rules: what it redirects itself"}, "bpf program (tcx) on far0 sees packets")
 }
 
 func TestKernelBridgeWithoutNetfilterIsWarnedOf(t *testing.T) {

@@ -95,11 +95,14 @@ type link struct {
 // filter is a tc filter that sees what a device receives.
 type filter struct {
 	device int
-	kind   string // "u32", "flower", "bpf", ...
+	kind   string // "u32", "flower", "bpf", ..., or kindTCX
 	name   string // of a bpf program
 	sends  int    // index of the device out of which it sends packets; 0 if it does not
 	judges bool   // a bpf program decides by itself
 }
+
+// kindTCX is the kind of bpf programs that stand beside tc's filters.
+const kindTCX = "tcx"
 
 // evaluate makes a report of what was found.
 func evaluate(f facts) Report {
@@ -146,12 +149,14 @@ func (r *Report) devices(f facts, names map[int]link) {
 	}
 	for _, c := range f.filters {
 		device, to := names[c.device].name, names[c.sends]
-		by := "tc filter " + c.kind
+		by, show := "tc filter "+c.kind, "look at it: tc filter show dev "+device+" ingress; "
+		if c.kind == kindTCX {
+			by, show = "bpf program (tcx)", "look at it: bpftool net show dev "+device+"; "
+		}
 		if c.name != "" {
 			by += " " + c.name
 		}
 		h := Hook{Where: "tc ingress", Device: device, By: by, Effect: "before our rules: can drop packets first, not accept them for us"}
-		show := "look at it: tc filter show dev " + device + " ingress; "
 		switch {
 		case c.sends != 0 && to.kind == "ifb":
 			h.Effect = "before our rules: packets come back from " + to.name + " and meet them" // how incoming traffic is shaped
