@@ -35,6 +35,7 @@ var imports = map[string][]string{
 		"internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
 	},
 	"internal/firewall/hooks":     {"golang.org/x/sys"},
+	"internal/firewall/cut":       {"internal/firewall", "golang.org/x/sys"},
 	"internal/control":            {"golang.org/x/sys"},
 	"internal/control/f2b/pickle": {},
 	// fail2ban's commands, on the daemon's own control service.
