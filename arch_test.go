@@ -30,7 +30,9 @@ var imports = map[string][]string{
 	"internal/config":      {"internal/ident"},
 	"internal/source":      {"github.com/nxadm/tail"},
 	"internal/store":       {"internal/ident", "internal/jail", "internal/source", "go.etcd.io/bbolt"},
-	"internal/firewall":    {},
+	"internal/firewall":    {"internal/firewall/cidr"},
+	// Sets of addresses, compact.
+	"internal/firewall/cidr": {},
 	"internal/firewall/nft": {
 		"internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
 	},
@@ -77,7 +79,7 @@ var imports = map[string][]string{
 
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
-	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go",
+	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
 	"internal/firewall/ports.go",
 }
 

@@ -3,35 +3,39 @@ package firewall
 import (
 	"errors"
 	"fmt"
-	"iter"
+	"net/netip"
 	"time"
 )
 
-// Backend is the kernel's side of the firewall. The Keeper calls it from one goroutine at a time. All
-// calls but Inspect change the kernel's side in one step, wholly or not at all, and may be repeated:
-// what is there already, or gone already, is fine. They block for as long as the kernel does.
+// Backend is the kernel's side of the firewall. The Keeper calls it from one goroutine at a time. Calls
+// block for as long as the kernel does, and may be repeated: what is there already, or gone already, is
+// fine.
 type Backend interface {
 	// About says what the backend is and how it stands. It does not block, and it may be called before
 	// anything else.
 	About() About
-	// Replace makes the layout, filled with elements, all that there is. There is no moment without
-	// protection for what was there before and stays.
-	Replace(l Layout, elements iter.Seq[Change]) error
-	// Apply takes in and removes elements of the layout that stands. ErrLost says that it stands no more.
+	// Survey is the first call, and is repeated after any doubt. It takes over what an earlier process of
+	// ours has left, removes nothing that protects, and says what of the layout stands.
+	Survey(l Layout) (Standing, error)
+	// Prepare makes the sets of l that do not stand, empty. Rules stay as they are: no packet is looked
+	// up in new sets yet.
+	Prepare(l Layout) error
+	// Apply takes elements in and removes them, in sets that stand. Wholly or not at all where the kernel
+	// can; otherwise additions come before removals, and after an error any part may have been done.
+	// ErrLost says that a set is gone.
 	Apply(changes []Change) error
-	// Inspect looks at what the kernel holds: counts if limit is 0, up to limit elements besides if it is
-	// above, all of them if it is below. ErrLost says that the layout stands no more.
+	// Commit puts exactly the rules of l in force, in such a way that no packet meets neither the old
+	// rules nor the new ones, and then removes what is ours and not in l.
+	Commit(l Layout) error
+	// Inspect looks cheaply whether anybody has changed what Commit left, and counts where that costs
+	// little; it lists up to limit elements besides if limit is above 0, and all of them if it is below.
+	// ErrLost says that something is not as it was left.
 	Inspect(limit int) (View, error)
+	// Probe looks single elements of a set up and answers in the order of prefixes, which belong in it.
+	Probe(s Set, prefixes []netip.Prefix) ([]Held, error)
 	// Close gives the kernel's side up: it stays as it is with keep, and is removed without. It is the
 	// last call.
 	Close(keep bool) error
-}
-
-// Claimer is a Backend that can take over what an earlier process has left.
-type Claimer interface {
-	// Claim is the first call. It is true if exactly the layout stands and is ours now, with elements
-	// that are not known; false if Replace is needed.
-	Claim(l Layout) (bool, error)
 }
 
 // About says what a backend is.
@@ -45,10 +49,12 @@ type About struct {
 
 // View is what the kernel holds.
 type View struct {
-	// Counts are the elements per set; nil if the kernel does not say. Elements that have expired may
+	// Counts are the elements per set; nil if that is not told this time. Elements that have expired may
 	// be among them for a while.
 	Counts   map[Set]int
 	Elements []Element // in no particular order
+	// Memory is about how much of the kernel's memory all of it takes, in bytes; 0 if that is not known.
+	Memory int64
 }
 
 // Reasons for a Backend's error that a caller may want to tell apart, by errors.Is.

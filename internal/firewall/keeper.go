@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 )
 
 const (
@@ -27,11 +30,11 @@ const (
 	refusedMax = 64
 
 	expireEvery = time.Minute
+	// sampled is how many elements of a feed's set are looked up before an earlier process's is taken for
+	// what it should be.
+	sampled = 256
 	// lastWords is how long a Keeper that is told to end goes on bringing in what waits.
 	lastWords = 2 * time.Second
-	// dumpMax is how many elements are read back at most: reading nf_tables' sets is quadratic, 20,000
-	// take about 50 ms.
-	dumpMax = 20_000
 )
 
 // ErrEnded says that the Keeper no longer runs.
@@ -48,6 +51,18 @@ type KeeperOptions struct {
 	// Trouble is told, by Run, why the kernel does not hold what it should or that somebody else has
 	// changed it, and nil when all is as it should be again; nil tells nobody. It must not wait.
 	Trouble func(err error)
+	// Banned is told, by Run, what the kernel has newly closed, after it has said so; nil tells nobody. What
+	// was banned before the start is not told. It must not wait.
+	Banned func([]Ban)
+	// LargeAt is from how many elements on a feed group is Large; 0 makes none so.
+	LargeAt int
+}
+
+// Ban is what the kernel has newly closed.
+type Ban struct {
+	Prefix    netip.Prefix
+	Protocols []uint8     // none means all
+	Ports     []PortRange // none means all
 }
 
 // Keeper keeps a Backend in line with wishes. Make one with NewKeeper; it works while Run does. All
@@ -58,8 +73,10 @@ type Keeper struct {
 	now      func() time.Time
 	patience time.Duration
 	trouble  func(error)
+	banned   func([]Ban)
 
 	mailbox  *mailbox
+	planner  *planner
 	requests chan func()   // executed by Run
 	ended    chan struct{} // closed when Run has returned
 
@@ -68,22 +85,24 @@ type Keeper struct {
 	begun  bool
 
 	// owned by Run
-	table     *Table
-	batch     int // elements of the next transaction
-	claimed   bool
-	adopted   bool // the kernel may hold elements that the table does not know
-	err       error
-	troubled  bool // trouble was told of something that is not over
-	retries   int
-	rebuilds  int
-	delay     time.Duration // before the next try; 0: all is well
-	retryAt   time.Time
-	refused   int // single elements that failed one after the other
-	tried     time.Time
-	hopeless  time.Time // since when; zero: not
-	offset    time.Duration
-	lastSweep time.Time
-	waiters   []waiter
+	table       *Table
+	batch       int // elements of the next transaction
+	last        Batch
+	memory      int64 // of the kernel, when last told
+	settledOnce bool  // all that was wished at the start has been brought in
+	err         error
+	troubled    bool // trouble was told of something that is not over
+	retries     int
+	rebuilds    int
+	delay       time.Duration // before the next try; 0: all is well
+	retryAt     time.Time
+	refused     int // single elements that failed one after the other
+	tried       time.Time
+	hopeless    time.Time // since when; zero: not
+	offset      time.Duration
+	lastSweep   time.Time
+	waiters     []waiter
+	order       *banOrder // of bans, for those who page through them
 }
 
 // waiter waits until the table has reached a mark.
@@ -96,7 +115,8 @@ type waiter struct {
 func NewKeeper(b Backend, o KeeperOptions) *Keeper {
 	k := &Keeper{
 		backend: b, log: o.Log, now: o.Now, patience: o.Patience, trouble: o.Trouble,
-		mailbox: newMailbox(), requests: make(chan func()), ended: make(chan struct{}),
+		banned: o.Banned, mailbox: newMailbox(), planner: newPlanner(o.LargeAt),
+		requests: make(chan func()), ended: make(chan struct{}),
 		table: NewTable(), batch: batchSize,
 	}
 	if k.log == nil {
@@ -107,6 +127,9 @@ func NewKeeper(b Backend, o KeeperOptions) *Keeper {
 	}
 	if k.trouble == nil {
 		k.trouble = func(error) {}
+	}
+	if k.banned == nil {
+		k.banned = func([]Ban) {}
 	}
 	if k.patience == 0 {
 		k.patience = time.Minute
@@ -121,7 +144,20 @@ func (k *Keeper) Submit(wishes []Wish) { k.mailbox.submit(wishes) }
 
 // SetScopes replaces all scopes. It never waits. What owners have wished that have no scope any more
 // is forgotten.
-func (k *Keeper) SetScopes(scopes []Scope) { k.mailbox.setScopes(scopes) }
+func (k *Keeper) SetScopes(scopes []Scope) {
+	k.mailbox.setScopes(scopes)
+	k.planner.setScopes(scopes)
+}
+
+// Replace hands over the whole contents of a feed. It never waits; the newest contents of an owner count.
+// Those of owners without a scope of a feed are ignored.
+func (k *Keeper) Replace(owner string, contents cidr.Ranges) { k.planner.replace(owner, contents) }
+
+// SetAllow says what nothing may block: it is cut out of the networks of bans and feeds. It never waits.
+func (k *Keeper) SetAllow(allow cidr.Ranges) {
+	k.mailbox.setAllow(allow)
+	k.planner.setAllow(allow)
+}
 
 // Sync waits until the kernel has acknowledged all that was submitted before. The error is that of
 // ctx, with what the kernel said last, ErrEnded, or why the kernel refuses an element.
@@ -129,7 +165,7 @@ func (k *Keeper) Sync(ctx context.Context) error {
 	done := make(chan error, 1)
 	err := k.ask(ctx, func() {
 		k.take()
-		k.waiters = append(k.waiters, waiter{k.table.Mark(), done})
+		k.waiters = append(k.waiters, waiter{k.table.Mark(k.planner.asked()), done})
 	})
 	if err != nil {
 		return k.because(err)
@@ -158,7 +194,7 @@ func (k *Keeper) because(err error) error {
 }
 
 // Contents lists what the kernel holds, in order: at most limit elements, all of them if limit is not
-// above 0.
+// above 0. Sets of feeds are left out that would take long to read.
 func (k *Keeper) Contents(ctx context.Context, limit int) ([]Element, error) {
 	if limit <= 0 {
 		limit = -1
@@ -218,6 +254,16 @@ func (k *Keeper) Run(ctx context.Context) error {
 	check := time.NewTicker(max(k.backend.About().CheckEvery, time.Second))
 	defer check.Stop()
 
+	k.table.TakePlan(k.planner.first())
+	planning := make(chan struct{})
+	plans := make(chan *FeedPlan)
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() { cancel(); <-planning }()
+	go func() {
+		defer close(planning)
+		k.planner.run(ctx, plans)
+	}()
+
 	for {
 		k.take()
 		more := k.work()
@@ -240,6 +286,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case f := <-k.requests:
 			f()
+		case p := <-plans:
+			k.table.TakePlan(p)
 		case <-k.mailbox.notify:
 			// What is new need not wait for a long time because of what went wrong before.
 			if soon := k.tried.Add(firstRetry); k.retryAt.After(soon) {
@@ -273,6 +321,9 @@ func (k *Keeper) take() {
 	if m.fresh {
 		k.table.SetScopes(m.scopes)
 	}
+	if m.allow != nil {
+		k.table.SetAllow(*m.allow)
+	}
 	for _, w := range m.wishes {
 		if err := k.table.Wish(w); err != nil {
 			k.log.Warn("a ban cannot be enforced", "addr", w.Prefix, "err", err)
@@ -287,46 +338,57 @@ func (k *Keeper) work() bool {
 		return false
 	}
 	k.tried = time.Now()
-	if !k.table.LayoutStands() {
-		return k.outcome(k.layOut(), nil)
+	layout := k.table.Layout
+	switch k.table.Next() {
+	case NeedSurvey:
+		st, err := k.backend.Survey(layout())
+		if err == nil {
+			k.table.Surveyed(st)
+		}
+		return k.outcome(err, nil)
+	case NeedPrepare:
+		err := k.backend.Prepare(layout())
+		if err == nil {
+			k.table.Prepared()
+		}
+		return k.outcome(err, nil)
+	case NeedCommit:
+		err := k.backend.Commit(layout())
+		if err == nil {
+			k.table.Committed()
+		}
+		return k.outcome(err, nil)
+	case NeedElements:
 	}
 	changes := k.table.Delta(k.now(), k.batch)
 	if len(changes) == 0 {
-		k.settled()
-		return !k.table.LayoutStands() || k.table.Pending() > 0
+		return k.settled()
 	}
+	begin := time.Now()
 	err := k.backend.Apply(changes)
 	if err == nil {
+		k.last = Batch{Changes: len(changes), Took: time.Since(begin), At: k.now()}
+		k.tellBans(changes)
 		k.table.Applied(changes)
 		k.batch = min(2*k.batch, batchSize)
 	}
 	return k.outcome(err, changes)
 }
 
-// layOut brings the layout into the kernel: what an earlier process has left is taken over once, if
-// it fits, and otherwise everything is made anew.
-func (k *Keeper) layOut() error {
-	layout := k.table.Layout()
-	if c, ok := k.backend.(Claimer); ok && !k.claimed {
-		kept, err := c.Claim(layout)
-		if err != nil {
-			return err
-		}
-		k.claimed = true
-		if kept {
-			k.table.Adopted()
-			k.adopted = true
-			return nil
+// tellBans tells of what is closed now and was not before.
+func (k *Keeper) tellBans(changes []Change) {
+	if !k.settledOnce {
+		return
+	}
+	var bans []Ban
+	for _, c := range changes {
+		if g, ok := k.table.groups[c.Set.Group]; ok && c.Fresh && !c.Remove {
+			bans = append(bans, Ban{c.Prefix, g.Protocols, g.Ports})
 		}
 	}
-	k.claimed = true
-	now := k.now()
-	if err := k.backend.Replace(layout, k.table.All(now)); err != nil {
-		return err
+	if len(bans) > 0 {
+		k.banned(bans)
 	}
-	k.table.Replaced(now)
-	k.adopted = false
-	return nil
 }
 
 // outcome takes note of how a step went, and says whether the next one may follow at once.
@@ -376,60 +438,6 @@ func (k *Keeper) outcome(err error, changes []Change) bool {
 	return false
 }
 
-// lost takes note that everything has to be made anew.
-func (k *Keeper) lost() {
-	if k.table.LayoutStands() {
-		k.rebuilds++
-	}
-	k.table.Invalidate()
-}
-
-// settled takes note that the kernel holds what is wished, and looks for what it holds beyond that.
-func (k *Keeper) settled() {
-	if k.adopted {
-		if err := k.reconcile(); err != nil {
-			k.log.Warn("the firewall's earlier contents could not be compared; they are replaced", "err", err)
-			k.table.Invalidate()
-		}
-		k.adopted = false
-		return
-	}
-	if k.troubled {
-		k.tell(nil)
-	}
-	if k.err != nil {
-		k.log.Info("the firewall holds what it should again", "rebuilds", k.rebuilds)
-		k.err = nil
-	}
-}
-
-// reconcile finds elements that an earlier process has left and that nobody wants.
-func (k *Keeper) reconcile() error {
-	v, err := k.backend.Inspect(0)
-	if err != nil {
-		return err
-	}
-	strays, held := v.Counts == nil, 0
-	for s, n := range k.table.Counts() {
-		strays = strays || v.Counts[s] != n
-		held += max(v.Counts[s], n)
-	}
-	if !strays {
-		return nil
-	}
-	if held > dumpMax {
-		k.table.Invalidate()
-		return nil
-	}
-	if v, err = k.backend.Inspect(-1); err != nil {
-		return err
-	}
-	for _, e := range v.Elements {
-		k.table.Found(e.Set, e.Prefix)
-	}
-	return nil
-}
-
 // answer tells those who wait that the kernel has what they wait for.
 func (k *Keeper) answer() {
 	k.waiters = slices.DeleteFunc(k.waiters, func(w waiter) bool {
@@ -439,58 +447,4 @@ func (k *Keeper) answer() {
 		w.done <- nil
 		return true
 	})
-}
-
-// clockOffset is how far the wall clock is ahead of the clock that only ticks.
-func (k *Keeper) clockOffset(start time.Time) time.Duration {
-	ticked := time.Since(start)
-	return k.now().Round(0).Sub(start.Round(0)) - ticked
-}
-
-// check looks whether all is as it was left.
-func (k *Keeper) check(start time.Time) {
-	if offset := k.clockOffset(start); (offset - k.offset).Abs() > clockStep {
-		k.log.Info("the clock was set: the timeouts of all bans are renewed", "by", offset-k.offset)
-		k.offset = offset
-		k.table.Rearm()
-	}
-	if time.Since(k.lastSweep) >= expireEvery {
-		k.lastSweep = time.Now()
-		k.table.Expire(k.now())
-	}
-	if !k.table.LayoutStands() {
-		return
-	}
-	err := k.verify()
-	switch {
-	case err == nil:
-	case errors.Is(err, ErrLost):
-		k.log.Warn("somebody else has changed the firewall: it is made anew", "err", err)
-		k.tell(err)
-		k.lost()
-	default:
-		k.log.Warn("the firewall could not be inspected", "err", err)
-	}
-}
-
-// verify compares the kernel's counts with ours.
-func (k *Keeper) verify() error {
-	v, err := k.backend.Inspect(0)
-	if err != nil || v.Counts == nil {
-		return err
-	}
-	var lasting map[Set]int
-	for s, n := range k.table.Counts() {
-		if v.Counts[s] >= n {
-			continue
-		}
-		if lasting == nil {
-			// What is about to expire may have done so already: the two clocks are not the same.
-			lasting = k.table.Lasting(k.now().Add(5 * clockStep))
-		}
-		if v.Counts[s] < lasting[s] {
-			return fmt.Errorf("%w: set %s holds %d elements instead of %d", ErrLost, s, v.Counts[s], lasting[s])
-		}
-	}
-	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 )
 
 // fake is a Memory whose calls fail as scripted: with the error, before or after it was applied.
@@ -22,8 +22,7 @@ type fake struct {
 	script  []failure
 	refused netip.Prefix // a change of it is refused, with all that comes with it
 	batches []int        // sizes of what Apply was given
-	replace int          // calls of Replace
-	claim   func(firewall.Layout) (bool, error)
+	commits int          // calls of Commit
 }
 
 type failure struct {
@@ -63,24 +62,17 @@ func (f *fake) Apply(changes []firewall.Change) error {
 	return n.err
 }
 
-func (f *fake) Replace(l firewall.Layout, elements iter.Seq[firewall.Change]) error {
+func (f *fake) Commit(l firewall.Layout) error {
 	n := f.next()
 	f.mu.Lock()
-	f.replace++
+	f.commits++
 	f.mu.Unlock()
 	if n.err == nil || n.applied {
-		if err := f.Memory.Replace(l, elements); err != nil {
+		if err := f.Memory.Commit(l); err != nil {
 			return err
 		}
 	}
 	return n.err
-}
-
-func (f *fake) Claim(l firewall.Layout) (bool, error) {
-	if f.claim == nil {
-		return false, nil
-	}
-	return f.claim(l)
 }
 
 var ssh = firewall.Scope{Owner: "jail:sshd", Protocols: []firewall.Protocol{"tcp"}, Ports: []firewall.PortRange{{First: 22, Last: 22}}}
@@ -275,26 +267,124 @@ func TestKeeperRepairsWhatSomebodyElseRemoved(t *testing.T) {
 	})
 }
 
+// earlier makes a Memory that an earlier process has filled.
+func earlier(t *testing.T, scopes []firewall.Scope, wishes ...firewall.Wish) *fake {
+	t.Helper()
+	b := &fake{Memory: firewall.NewMemory()}
+	k := firewall.NewKeeper(b, firewall.KeeperOptions{})
+	k.SetScopes(scopes)
+	k.Submit(wishes)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := k.Run(ctx); err != nil { // it brings in what waits
+		t.Fatal(err)
+	}
+	b.commits, b.batches = 0, nil
+	return b
+}
+
 func TestKeeperKeepsAnEarlierTable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := &fake{Memory: firewall.NewMemory()}
-		b.claim = func(l firewall.Layout) (bool, error) {
-			stray := firewall.Change{Set: l.Sets[0], Prefix: host("203.0.113.9")}
-			kept := firewall.Change{Set: l.Sets[0], Prefix: host("192.0.2.1")}
-			return true, b.Memory.Replace(l, func(yield func(firewall.Change) bool) { _ = yield(stray) && yield(kept) })
-		}
+		b := earlier(t, []firewall.Scope{ssh}, ban("203.0.113.9", 0), ban("192.0.2.1", 0))
 		k := firewall.NewKeeper(b, firewall.KeeperOptions{})
 		k.SetScopes([]firewall.Scope{ssh})
 		k.Submit([]firewall.Wish{ban("192.0.2.1", time.Hour), ban("192.0.2.2", 0)})
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() { _ = k.Run(ctx) }()
+		if err := k.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		synctest.Wait()
-		wantContents(t, b, "tcp.22.drop.v4 192.0.2.1/32 1h0m0s", "tcp.22.drop.v4 192.0.2.2/32 0s")
-		if b.replace != 0 {
-			t.Error("the table that was claimed was replaced")
+		// What nobody wants any more is left behind with the set that held it.
+		wantContents(t, b, "tcp.22.drop.v4.b 192.0.2.1/32 1h0m0s", "tcp.22.drop.v4.b 192.0.2.2/32 0s")
+		cancel()
+		synctest.Wait()
+	})
+}
+
+func TestKeeperAnEarlierTableThatIsRightIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := earlier(t, []firewall.Scope{ssh}, ban("192.0.2.1", 0))
+		k := firewall.NewKeeper(b, firewall.KeeperOptions{})
+		k.SetScopes([]firewall.Scope{ssh})
+		k.Submit([]firewall.Wish{ban("192.0.2.1", 0)})
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { _ = k.Run(ctx) }()
+		if err := k.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantContents(t, b, "tcp.22.drop.v4 192.0.2.1/32 0s")
+		if b.commits != 0 {
+			t.Errorf("%d changes of the rules", b.commits)
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+var drop = firewall.Scope{Owner: "feed:drop", Feed: true}
+
+func TestKeeperFeedsAndBansHaveSetsOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fake{Memory: firewall.NewMemory()}
+		k, _ := start(t, b, firewall.KeeperOptions{})
+		k.SetScopes([]firewall.Scope{ssh, drop})
+		k.Submit([]firewall.Wish{ban("192.0.2.1", 0)})
+		k.Replace("feed:drop", cidr.Of(host("192.0.2.0/24"), host("198.51.100.7"), host("2001:db8::/32")))
+		if err := k.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantContents(t, b,
+			"feed.drop.v4 198.51.100.7/32 0s", "feed.drop.v4-24 192.0.2.0/24 0s", "feed.drop.v6-32 2001:db8::/32 0s",
+			"tcp.22.drop.v4 192.0.2.1/32 0s")
+		// Neither takes the other along.
+		k.Replace("feed:drop", cidr.Of(host("198.51.100.7")))
+		k.SetAllow(cidr.Of(host("198.51.100.0/24")))
+		if err := k.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantContents(t, b, "tcp.22.drop.v4 192.0.2.1/32 0s")
+	})
+}
+
+func TestKeeperFeedsOfAnEarlierRunStayUntilTheyAreReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &fake{Memory: firewall.NewMemory()}
+		scopes := []firewall.Scope{ssh, drop}
+		for run, list := range [][]netip.Prefix{
+			{host("192.0.2.0/24"), host("198.51.100.7")},
+			{host("192.0.2.0/24"), host("198.51.100.7")},
+			{host("192.0.2.0/24"), host("198.51.100.8"), host("198.51.100.6")},
+			{host("192.0.2.0/24"), host("198.51.100.8"), host("203.0.113.6")}, // as many, but others
+		} {
+			k := firewall.NewKeeper(b, firewall.KeeperOptions{})
+			k.SetScopes(scopes)
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error)
+			go func() { ended <- k.Run(ctx) }()
+			time.Sleep(time.Minute)
+			if run > 0 && !strings.Contains(contents(t, b), "192.0.2.0/24") {
+				t.Errorf("run %d: before the feed has come the kernel holds\n%s", run, contents(t, b))
+			}
+			k.Replace("feed:drop", cidr.Of(list...))
+			if err := k.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			for _, p := range list {
+				if !strings.Contains(contents(t, b), p.String()) {
+					t.Errorf("run %d: %s is not in\n%s", run, p, contents(t, b))
+				}
+			}
+			if n := k.Status().Elements; n != len(list) || strings.Count(contents(t, b), "\n")+1 != len(list) {
+				t.Errorf("run %d: %d elements, the kernel holds\n%s", run, n, contents(t, b))
+			}
+			cancel()
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 )
 
 // mailbox takes wishes and scopes in without ever waiting, and keeps the newest per owner and prefix.
@@ -21,7 +23,8 @@ type mail struct {
 	index  map[wishKey]int // where in wishes
 	gone   map[string]bool
 	scopes []Scope
-	fresh  bool // scopes are new
+	fresh  bool         // scopes are new
+	allow  *cidr.Ranges // nil: as it was
 }
 
 type wishKey struct {
@@ -78,6 +81,13 @@ func (m *mailbox) setScopes(scopes []Scope) {
 	}
 	m.owners = owners
 	m.mail.scopes, m.mail.fresh = slices.Clone(scopes), true
+	m.wake()
+}
+
+func (m *mailbox) setAllow(allow cidr.Ranges) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mail.allow = &allow
 	m.wake()
 }
 

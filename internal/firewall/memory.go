@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -17,10 +17,11 @@ import (
 type Memory struct {
 	about About
 
-	mu     sync.Mutex // guards the fields below
-	layout Layout
-	sets   map[Set]map[netip.Prefix]time.Time // until when; zero for ever
-	closed bool
+	mu        sync.Mutex // guards the fields below
+	layout    Layout
+	committed bool
+	sets      map[Set]map[netip.Prefix]time.Time // until when; zero for ever
+	closed    bool
 }
 
 var _ Backend = (*Memory)(nil)
@@ -41,25 +42,114 @@ func (m *Memory) About() About { return m.about }
 
 var errClosed = errors.New("the backend is closed")
 
-// Replace implements Backend.
-func (m *Memory) Replace(l Layout, elements iter.Seq[Change]) error {
+// Survey implements Backend.
+func (m *Memory) Survey(l Layout) (Standing, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return Standing{}, errClosed
+	}
+	st := Standing{Sets: map[Set]int{}}
+	now := time.Now()
+	for s, held := range m.sets {
+		st.Sets[s] = len(held)
+		for p, until := range held {
+			if !until.IsZero() && !until.After(now) {
+				delete(held, p)
+				st.Sets[s]--
+			}
+		}
+	}
+	st.Rules = m.committed && reflect.DeepEqual(m.layout.Groups, l.Groups) && slices.Equal(m.layout.Sets, l.Sets)
+	return st, nil
+}
+
+// Prepare implements Backend.
+func (m *Memory) Prepare(l Layout) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return errClosed
 	}
-	sets := make(map[Set]map[netip.Prefix]time.Time, len(l.Sets))
-	for _, s := range l.Sets {
-		sets[s] = map[netip.Prefix]time.Time{}
+	if m.sets == nil {
+		m.sets = map[Set]map[netip.Prefix]time.Time{}
 	}
-	now := time.Now()
-	for c := range elements {
-		if err := change(sets, c, now); err != nil {
-			return err
+	for _, s := range l.Sets {
+		if m.sets[s] == nil {
+			m.sets[s] = map[netip.Prefix]time.Time{}
 		}
 	}
-	m.layout, m.sets = l, sets
 	return nil
+}
+
+// Commit implements Backend.
+func (m *Memory) Commit(l Layout) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return errClosed
+	}
+	for _, s := range l.Sets {
+		if m.sets[s] == nil {
+			return &Error{Op: "put the rules in force", Err: fmt.Errorf("%w: no set %s", ErrLost, s)}
+		}
+	}
+	for s := range m.sets {
+		if !slices.Contains(l.Sets, s) {
+			delete(m.sets, s)
+		}
+	}
+	m.layout, m.committed = l, true
+	return nil
+}
+
+// Probe implements Backend.
+func (m *Memory) Probe(s Set, prefixes []netip.Prefix) ([]Held, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sets[s] == nil {
+		return nil, &Error{Op: "look elements up", Err: fmt.Errorf("%w: no set %s", ErrLost, s)}
+	}
+	now := time.Now()
+	held := make([]Held, len(prefixes))
+	for i, p := range prefixes {
+		until, ok := m.sets[s][p]
+		switch {
+		case !ok:
+		case until.IsZero():
+			held[i] = Held{Present: true}
+		case until.After(now):
+			held[i] = Held{Present: true, Timeout: until.Sub(now)}
+		}
+	}
+	return held, nil
+}
+
+// Verdict tells what would happen to a packet from an address to a port of this host: the verdict, or
+// false if it would get through.
+func (m *Memory) Verdict(source netip.Addr, protocol uint8, port uint16) (Verdict, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := time.Now()
+	for _, g := range m.layout.Groups {
+		if g.Verdict == Log || len(g.Protocols) > 0 && !slices.Contains(g.Protocols, protocol) {
+			continue
+		}
+		inside := func(r PortRange) bool { return r.First <= port && port <= r.Last }
+		if len(g.Ports) > 0 && HasPorts(protocol) && !slices.ContainsFunc(g.Ports, inside) {
+			continue
+		}
+		for _, s := range m.layout.Sets {
+			if s.Group != g.Name || s.V6 != source.Is6() {
+				continue
+			}
+			p := netip.PrefixFrom(source, s.Bits).Masked()
+			if until, ok := m.sets[s][p]; ok && (until.IsZero() || until.After(now)) {
+				return g.Verdict, true
+			}
+		}
+	}
+	return 0, false
 }
 
 // Apply implements Backend.
@@ -87,7 +177,7 @@ func fits(sets map[Set]map[netip.Prefix]time.Time, c Change) error {
 	switch {
 	case sets[c.Set] == nil:
 		return &Error{Op: "change elements", Err: fmt.Errorf("%w: no set %s", ErrLost, c.Set)}
-	case setOf(c.Set.Group, c.Prefix) != c.Set || c.Prefix != c.Prefix.Masked():
+	case c.Prefix.Addr().Is6() != c.Set.V6 || c.Prefix.Bits() != c.Set.Bits || c.Prefix != c.Prefix.Masked():
 		return &Error{Op: "change elements", Err: fmt.Errorf("%s does not belong in set %s", c.Prefix, c.Set)}
 	}
 	return nil
@@ -112,12 +202,13 @@ func change(sets map[Set]map[netip.Prefix]time.Time, c Change, now time.Time) er
 func (m *Memory) Inspect(limit int) (View, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.sets == nil {
+	if m.sets == nil || !m.committed {
 		return View{}, ErrLost
 	}
 	now := time.Now()
 	v := View{Counts: make(map[Set]int, len(m.sets))}
 	for s, held := range m.sets {
+		v.Counts[s] = 0
 		for p, until := range held {
 			e := Element{Set: s.String(), Prefix: p}
 			if !until.IsZero() {
@@ -146,7 +237,7 @@ func (m *Memory) Layout() Layout {
 func (m *Memory) Wipe() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.layout, m.sets = Layout{}, nil
+	m.layout, m.sets, m.committed = Layout{}, nil, false
 }
 
 // Close implements Backend.
@@ -154,7 +245,7 @@ func (m *Memory) Close(keep bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !keep {
-		m.layout, m.sets = Layout{}, nil
+		m.layout, m.sets, m.committed = Layout{}, nil, false
 	}
 	m.closed = true
 	return nil

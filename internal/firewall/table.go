@@ -3,11 +3,12 @@ package firewall
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 )
 
 // maxTimeout is the longest timeout that is handed to a backend; what lasts longer is permanent for
@@ -17,8 +18,9 @@ const maxTimeout = 100 * 365 * 24 * time.Hour
 // forever is the end of a permanent claim.
 const forever = math.MaxInt64
 
-// Table joins wishes to what the kernel's sets are to hold, and knows what they hold already. It is
-// pure and has one owner; the zero value is not ready, see NewTable.
+// Table joins wishes to what the kernel's sets are to hold, and knows what they hold already. It says
+// what to do next (Next), and is told what came of it. It is pure and has one owner; the zero value is
+// not ready, see NewTable.
 type Table struct {
 	owners map[string]*owner
 	ids    int32            // the last number given to an owner
@@ -27,6 +29,8 @@ type Table struct {
 	setIDs map[Set]int32    // of all sets in use
 	sets   map[int32]Set    // the other way
 	counts map[int32]int    // elements in the kernel, by set
+	wished map[int32]int    // elements that somebody wants, by set
+	wishes int              // their sum
 	total  int              // their sum
 	setNum int32            // the last number given to a set
 
@@ -35,16 +39,29 @@ type Table struct {
 	lazy     queue // of elements that nobody wants any more
 	waiting  int
 
-	current bool // the kernel has the Layout, and what it holds is known
+	allow     cidr.Ranges        // what nothing may block
+	cuts      map[cutKey]*cut    // wishes for networks that hold some of it
+	cutIDs    int32              // the last number given to one
+	retired   map[Set]bool       // sets whose place others take with the next Commit
+	feeds     feedTable          // what feeds want
+	phase     phase              // how far the kernel has the Layout
+	gate      uint64             // how far urgent has to be before Commit; 0: no matter
+	gateReach int                // how many wishes may still push it on
+	hold      uint64             // how far urgent has to be before anything is removed
+	met       bool               // the kernel has been surveyed before
+	strays    map[int32]struct{} // sets that may hold what is not known
+	buffer    []Change           // of Delta
 }
 
 type owner struct {
 	id     int32
+	name   string
 	groups []string // names, sorted
 }
 
 type claim struct {
 	owner int32
+	cut   int32 // the number of the cut whose piece this is; 0 for none
 	until int64 // Unix nanoseconds by the wall clock, or forever
 }
 
@@ -63,13 +80,16 @@ type element struct {
 	seq    uint32 // counts what happened to the element
 	state  presence
 	queue  *queue // where it waits, or nil
+	wished bool   // it counts in Table.wished
 }
 
-// NewTable makes an empty Table without scopes, of which nothing stands in the kernel.
+// NewTable makes an empty Table without scopes, which knows nothing of the kernel.
 func NewTable() *Table {
 	return &Table{
 		owners: map[string]*owner{}, byID: map[int32]*owner{}, groups: map[string]Group{},
-		setIDs: map[Set]int32{}, sets: map[int32]Set{}, counts: map[int32]int{}, elements: map[key]*element{},
+		setIDs: map[Set]int32{}, sets: map[int32]Set{}, counts: map[int32]int{}, wished: map[int32]int{}, elements: map[key]*element{},
+		cuts: map[cutKey]*cut{}, retired: map[Set]bool{}, strays: map[int32]struct{}{},
+		feeds: feedTable{sets: map[Set]*feedSet{}, groups: map[string]Group{}, plan: &FeedPlan{}},
 	}
 }
 
@@ -109,25 +129,66 @@ func (t *Table) Wish(w Wish) error {
 	if !w.Until.IsZero() && w.Until.Year() < 2200 {
 		until = w.Until.UnixNano()
 	}
+	t.wish(o, p, until, w.Release)
+	return nil
+}
+
+func (t *Table) wish(o *owner, p netip.Prefix, until int64, release bool) {
+	k := cutKey{o.id, p}
+	if c := t.cuts[k]; c != nil {
+		if release {
+			t.uncut(k, c)
+			return
+		}
+		c.until = until
+		t.claimPieces(o, c)
+		return
+	}
+	if !release && t.allow.Overlaps(p) {
+		t.cutIDs++
+		c := &cut{id: t.cutIDs, pieces: cidr.Cut(p, t.allow), until: until}
+		t.cuts[k] = c
+		t.claimPieces(o, c)
+		return
+	}
 	for _, group := range o.groups {
-		if w.Release {
-			if id, known := t.setIDs[setOf(group, p)]; known {
-				t.release(key{id, p}, o.id)
+		if release {
+			if id, known := t.setIDs[t.setFor(group, p)]; known {
+				t.release(key{id, p}, o.id, 0)
 			}
 			continue
 		}
-		t.claim(key{t.setID(setOf(group, p)), p}, claim{o.id, until})
+		t.claim(key{t.setID(t.setFor(group, p)), p}, claim{owner: o.id, until: until})
 	}
-	return nil
+}
+
+// setFor names the set of a group that holds p: of several that take each other's place, the one that
+// stays.
+func (t *Table) setFor(group string, p netip.Prefix) Set {
+	twins := setOf(group, p).twins()
+	for _, s := range twins {
+		if _, stands := t.setIDs[s]; stands {
+			return s
+		}
+	}
+	for _, s := range twins {
+		if !t.retired[s] {
+			return s
+		}
+	}
+	return twins[0]
 }
 
 func (t *Table) claim(k key, c claim) {
 	e := t.elements[k]
 	if e == nil {
 		e = &element{}
+		if _, strays := t.strays[k.set]; strays {
+			e.state = unsure
+		}
 		t.elements[k] = e
 	}
-	if i := slices.IndexFunc(e.claims, func(o claim) bool { return o.owner == c.owner }); i >= 0 {
+	if i := slices.IndexFunc(e.claims, func(o claim) bool { return o.owner == c.owner && o.cut == c.cut }); i >= 0 {
 		e.claims[i] = c
 	} else {
 		e.claims = append(e.claims, c)
@@ -135,12 +196,12 @@ func (t *Table) claim(k key, c claim) {
 	t.touch(k, e)
 }
 
-func (t *Table) release(k key, owner int32) {
+func (t *Table) release(k key, owner, cut int32) {
 	e := t.elements[k]
 	if e == nil {
 		return
 	}
-	i := slices.IndexFunc(e.claims, func(c claim) bool { return c.owner == owner })
+	i := slices.IndexFunc(e.claims, func(c claim) bool { return c.owner == owner && c.cut == cut })
 	if i < 0 {
 		return
 	}
@@ -151,6 +212,15 @@ func (t *Table) release(k key, owner int32) {
 // touch makes an element wait in the right queue, or not at all if there is nothing to do.
 func (t *Table) touch(k key, e *element) {
 	e.seq++
+	if e.wished != (len(e.claims) > 0) {
+		e.wished = !e.wished
+		n := 1
+		if !e.wished {
+			n = -1
+		}
+		t.wished[k.set] += n
+		t.wishes += n
+	}
 	if len(e.claims) == 0 && e.state == absent {
 		t.settle(k, e)
 		return
@@ -165,7 +235,12 @@ func (t *Table) touch(k key, e *element) {
 	if e.queue == nil {
 		t.waiting++
 	}
-	e.queue, e.pos = q, q.push(k)
+	e.queue, e.pos = q, q.push(k, t.urgent.end())
+	if q == &t.urgent && t.gate > 0 && t.gateReach > 0 {
+		// What goes with the Commit may be what protects in place of this. It does not wait for ever.
+		t.gate = q.end()
+		t.gateReach--
+	}
 	q.compact(t.waiting, t.stale(q))
 }
 
@@ -209,24 +284,31 @@ func (t *Table) stale(q *queue) func(entry) bool {
 	}
 }
 
-// Delta gives up to limit changes that bring the kernel nearer to what is wished: elements that are
-// wanted first, oldest first. They stay staged until Applied; asked again, Delta gives them again.
-// While the layout does not stand (see LayoutStands) there are none.
+// Delta gives up to limit changes that bring the kernel nearer to what is wished: bans first, oldest
+// first, then the lifting of bans, then feeds. They stay staged until Applied or Failed; asked again,
+// Delta gives them again. The slice is valid until the next call.
 func (t *Table) Delta(now time.Time, limit int) []Change {
-	if !t.current {
+	if t.phase < prepared {
 		return nil
 	}
-	var changes []Change
+	changes := t.buffer[:0]
 	for _, q := range []*queue{&t.urgent, &t.lazy} {
 		stale := t.stale(q)
 		for _, w := range q.entries {
-			if len(changes) >= limit {
+			// An element leaves when what was wished before it left is in force: it may have moved.
+			if len(changes) >= limit || q == &t.lazy && (t.phase < committed || max(w.after, t.hold) > t.urgent.front()) {
 				break
 			}
 			if stale(w) {
 				continue
 			}
 			k, e := w.key, t.elements[w.key]
+			if _, wanted := e.wanted(now.UnixNano()); !wanted && q == &t.urgent {
+				// All claims have ended by themselves: it leaves in its turn.
+				e.claims = nil
+				t.touch(k, e)
+				continue
+			}
 			if c, needed := t.change(k, e, now); needed {
 				changes = append(changes, c)
 			} else {
@@ -235,6 +317,17 @@ func (t *Table) Delta(now time.Time, limit int) []Change {
 		}
 		q.trim(stale)
 	}
+	t.feeds.staged = nil
+	if len(changes) == 0 {
+		changes = t.feeds.next(changes, limit, t.phase == committed)
+		if len(changes) == 0 && t.phase == committed && t.feeds.stage == added {
+			if t.feeds.retire() {
+				t.changed(false)
+			}
+			changes = t.feeds.next(changes, limit, t.phase == committed)
+		}
+	}
+	t.buffer = changes
 	return changes
 }
 
@@ -257,8 +350,11 @@ func timeout(until int64, now time.Time) time.Duration {
 	return max(left, time.Millisecond)
 }
 
-// Applied takes note that the kernel has acknowledged changes that Delta gave.
+// Applied takes note that the kernel has acknowledged changes that Delta gave last.
 func (t *Table) Applied(changes []Change) {
+	if t.feeds.acknowledged(changes) {
+		return
+	}
 	t.each(changes, func(k key, e *element, c Change) {
 		if c.Remove {
 			t.setState(k, e, absent)
@@ -277,13 +373,16 @@ func (t *Table) Applied(changes []Change) {
 // Failed takes note that it is not known whether the kernel has taken changes that Delta gave. They
 // stay staged, behind what else is waiting if later is set.
 func (t *Table) Failed(changes []Change, later bool) {
+	if t.feeds.failed(changes) {
+		return
+	}
 	t.each(changes, func(k key, e *element, _ Change) {
 		t.setState(k, e, unsure)
 		switch {
 		case e.queue == nil:
 			t.touch(k, e)
 		case later:
-			e.pos = e.queue.push(k)
+			e.pos = e.queue.push(k, t.urgent.end())
 			e.queue.compact(t.waiting, t.stale(e.queue))
 		}
 	})
@@ -293,7 +392,7 @@ func (t *Table) each(changes []Change, f func(key, *element, Change)) {
 	for _, c := range changes {
 		id, known := t.setIDs[c.Set]
 		if !known {
-			continue // a layout without the set is on its way
+			continue // its set has been retired in the meantime
 		}
 		k := key{id, c.Prefix}
 		if t.elements[k] == nil {
@@ -303,67 +402,6 @@ func (t *Table) each(changes []Change, f func(key, *element, Change)) {
 	}
 	t.urgent.trim(t.stale(&t.urgent))
 	t.lazy.trim(t.stale(&t.lazy))
-}
-
-// All gives every element that is wished, as fresh changes for a kernel that holds nothing.
-func (t *Table) All(now time.Time) iter.Seq[Change] {
-	return func(yield func(Change) bool) {
-		for k, e := range t.elements {
-			until, wanted := e.wanted(now.UnixNano())
-			if !wanted {
-				continue
-			}
-			c := Change{Set: t.sets[k.set], Prefix: k.prefix, Timeout: timeout(until, now), Fresh: true, until: until}
-			if !yield(c) {
-				return
-			}
-		}
-	}
-}
-
-// Replaced takes note that the kernel now holds the Layout and what All gave for the same time, and
-// nothing else. The Table must not have changed in between.
-func (t *Table) Replaced(now time.Time) {
-	for k, e := range t.elements {
-		until, wanted := e.wanted(now.UnixNano())
-		if wanted {
-			t.setState(k, e, present)
-			e.kernel = until
-		} else {
-			t.setState(k, e, absent)
-		}
-		t.settle(k, e)
-	}
-	t.urgent.trim(t.stale(&t.urgent))
-	t.lazy.trim(t.stale(&t.lazy))
-	t.current = true
-}
-
-// Adopted takes note that the kernel holds the Layout with elements that are not known. Everything
-// that is wished will be in Delta.
-func (t *Table) Adopted() {
-	t.current = true
-	for k, e := range t.elements {
-		t.setState(k, e, unsure)
-		t.touch(k, e)
-	}
-}
-
-// Found takes note of an element that the kernel holds. If nobody wants it, Delta removes it. It is
-// false if there is no such set.
-func (t *Table) Found(set string, p netip.Prefix) bool {
-	for id, s := range t.sets {
-		if s.String() != set {
-			continue
-		}
-		k := key{id, p}
-		if t.elements[k] == nil {
-			t.elements[k] = &element{state: unsure}
-			t.touch(k, t.elements[k])
-		}
-		return true
-	}
-	return false
 }
 
 // Rearm makes Delta give all elements with a timeout once more. It is for when the wall clock has been
@@ -379,6 +417,11 @@ func (t *Table) Rearm() {
 
 // Expire lets go of claims that have ended by themselves.
 func (t *Table) Expire(now time.Time) {
+	for k, c := range t.cuts {
+		if c.until <= now.UnixNano() {
+			delete(t.cuts, k) // its pieces end below
+		}
+	}
 	for k, e := range t.elements {
 		n := len(e.claims)
 		e.claims = slices.DeleteFunc(e.claims, func(c claim) bool { return c.until <= now.UnixNano() })
@@ -388,19 +431,25 @@ func (t *Table) Expire(now time.Time) {
 	}
 }
 
-// Pending counts the elements that wait for the kernel.
-func (t *Table) Pending() int { return t.waiting }
+// Pending counts the changes that wait for the kernel.
+func (t *Table) Pending() int { return t.waiting + t.feeds.pending() }
 
 // Elements counts the elements that the kernel has acknowledged; some may have expired there.
-func (t *Table) Elements() int { return t.total }
+func (t *Table) Elements() int { return t.total + t.feeds.held() }
+
+// Desired counts the elements that are wished; some may have expired within the last minute.
+func (t *Table) Desired() int {
+	return t.wishes + t.feeds.desired()
+}
 
 // Mark is a moment in the life of a Table, see Table.Reached.
-type Mark struct{ urgent, lazy uint64 }
+type Mark struct{ urgent, lazy, feeds uint64 }
 
-// Mark gives the present moment.
-func (t *Table) Mark() Mark { return Mark{t.urgent.end(), t.lazy.end()} }
+// Mark gives the present moment, with the newest plan of feeds that is on its way.
+func (t *Table) Mark(plan uint64) Mark { return Mark{t.urgent.end(), t.lazy.end(), plan} }
 
 // Reached tells whether the kernel has acknowledged all that was wished before the mark.
 func (t *Table) Reached(m Mark) bool {
-	return t.current && (t.waiting == 0 || t.urgent.front() >= m.urgent && t.lazy.front() >= m.lazy)
+	return t.phase == committed && t.feeds.plan.seq >= m.feeds && t.feeds.stage == done &&
+		(t.waiting == 0 || t.urgent.front() >= m.urgent && t.lazy.front() >= m.lazy)
 }

@@ -15,6 +15,13 @@ const nameMax = 48
 
 // groupOf gives the group of a scope: equal groups for scopes that close the same.
 func groupOf(s Scope) Group {
+	if s.Feed {
+		g := Group{Name: "feed." + s.Verdict.String(), Verdict: s.Verdict, Both: s.Both, Lasting: true}
+		if g.Both {
+			g.Name += ".both"
+		}
+		return g
+	}
 	g := Group{Protocols: protocolNumbers(s.Protocols), Verdict: s.Verdict}
 	if !s.AllPorts {
 		g.Ports = joinRanges(s.Ports)
@@ -26,6 +33,7 @@ func groupOf(s Scope) Group {
 	if !slices.ContainsFunc(g.Protocols, HasPorts) {
 		g.Ports = nil
 	}
+	g.Counted = s.Counted
 	g.Name = groupName(g)
 	return g
 }
@@ -83,13 +91,17 @@ func groupName(g Group) string {
 		ports[i] = r.String()
 	}
 	proto, port := short(strings.Join(protocols, "_")), short(strings.Join(ports, "_"))
+	verdict := g.Verdict.String()
+	if g.Counted {
+		verdict += ".hits"
+	}
 	switch {
 	case proto == "":
-		return "all." + g.Verdict.String()
+		return "all." + verdict
 	case port == "":
-		return proto + "." + g.Verdict.String()
+		return proto + "." + verdict
 	}
-	return proto + "." + port + "." + g.Verdict.String()
+	return proto + "." + port + "." + verdict
 }
 
 // short cuts a long list; a hash keeps the names of different lists apart.
@@ -106,6 +118,10 @@ func short(list string) string {
 func compareGroups(a, b Group) int {
 	width := func(g Group) int {
 		switch {
+		case g.Lasting && g.Verdict == Log:
+			return 4
+		case g.Lasting:
+			return 3
 		case len(g.Protocols) == 0:
 			return 0
 		case len(g.Ports) == 0:
@@ -124,7 +140,7 @@ func compareSets(a, b Set) int {
 		return 0
 	}
 	// Longest prefixes first: hosts are most of what is banned.
-	return cmp.Or(strings.Compare(a.Group, b.Group), cmp.Compare(v6(a), v6(b)), cmp.Compare(b.Bits, a.Bits))
+	return cmp.Or(strings.Compare(a.Group, b.Group), cmp.Compare(v6(a), v6(b)), cmp.Compare(b.Bits, a.Bits), cmp.Compare(a.Gen, b.Gen))
 }
 
 func protocolName(n uint8) string {

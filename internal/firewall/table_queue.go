@@ -20,11 +20,12 @@ type queue struct {
 
 type entry struct {
 	key
-	pos uint64
+	pos   uint64
+	after uint64 // the end of another queue when it came
 }
 
-func (q *queue) push(k key) (pos uint64) {
-	q.entries = append(q.entries, entry{k, q.next})
+func (q *queue) push(k key, after uint64) (pos uint64) {
+	q.entries = append(q.entries, entry{k, q.next, after})
 	q.next++
 	return q.next - 1
 }

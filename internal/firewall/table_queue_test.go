@@ -24,7 +24,12 @@ func TestQueuesStayBoundedWhileTheKernelIsStuck(t *testing.T) {
 			if tt.held {
 				wish(toggled, false)
 			}
-			table.Replaced(now)
+			table.Surveyed(Standing{})
+			table.Prepared()
+			table.Committed()
+			if tt.held {
+				table.Applied(table.Delta(now, 1))
+			}
 			wish(stuck, false)
 			for i := range 10_000 {
 				wish(toggled, (i%2 == 1) != tt.held)
@@ -33,7 +38,7 @@ func TestQueuesStayBoundedWhileTheKernelIsStuck(t *testing.T) {
 			if n := len(table.urgent.entries) + len(table.lazy.entries); n > 200 {
 				t.Errorf("%d entries for %d elements that wait", n, table.Pending())
 			}
-			mark := table.Mark()
+			mark := table.Mark(0)
 			for table.Pending() > 0 {
 				table.Applied(table.Delta(now, 1))
 			}

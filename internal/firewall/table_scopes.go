@@ -6,11 +6,14 @@ import (
 	"time"
 )
 
-// SetScopes replaces all scopes. Claims of owners that are gone go with them; those of owners whose
-// scope has changed move to where they belong now.
+// SetScopes replaces all scopes but those of feeds, which are ignored. Claims of owners that are gone go
+// with them; those of owners whose scope has changed move to where they belong now.
 func (t *Table) SetScopes(scopes []Scope) {
 	groups, byOwner := map[string]Group{}, map[string][]string{}
 	for _, s := range scopes {
+		if s.Feed {
+			continue
+		}
 		g := groupOf(s)
 		groups[g.Name] = g
 		byOwner[s.Owner] = append(byOwner[s.Owner], g.Name)
@@ -18,19 +21,21 @@ func (t *Table) SetScopes(scopes []Scope) {
 	moved := t.setOwners(byOwner)
 	homeless := t.evict(moved)
 
-	if !slices.Equal(sortedKeys(groups), sortedKeys(t.groups)) {
+	changed := !slices.Equal(sortedNames(groups), sortedNames(t.groups))
+	if changed {
 		t.groups = groups
 		t.resetSets()
-		t.current = false
 	}
 	for _, h := range homeless {
-		o := t.byID[h.owner]
-		if o == nil {
-			continue
+		if o := t.byID[h.owner]; o != nil {
+			t.wish(o, h.prefix, h.until, false)
 		}
-		for _, group := range o.groups {
-			t.claim(key{t.setID(setOf(group, h.prefix)), h.prefix}, claim{h.owner, h.until})
-		}
+	}
+	if len(homeless) > 0 {
+		t.moved()
+	}
+	if changed {
+		t.changed(true)
 	}
 }
 
@@ -57,7 +62,7 @@ func (t *Table) setOwners(byOwner map[string][]string) (moved map[int32]bool) {
 		o := t.owners[name]
 		if o == nil {
 			t.ids++
-			o = &owner{id: t.ids}
+			o = &owner{id: t.ids, name: name}
 			t.owners[name], t.byID[o.id] = o, o
 		} else if !slices.Equal(o.groups, groups) {
 			moved[o.id] = true
@@ -78,10 +83,16 @@ func (t *Table) evict(owners map[int32]bool) (out []homeless) {
 	if len(owners) == 0 {
 		return nil
 	}
+	for k, c := range t.cuts {
+		if owners[k.owner] {
+			out = append(out, homeless{k.owner, k.prefix, c.until})
+			delete(t.cuts, k)
+		}
+	}
 	for k, e := range t.elements {
 		n := len(e.claims)
 		e.claims = slices.DeleteFunc(e.claims, func(c claim) bool {
-			if owners[c.owner] {
+			if owners[c.owner] && c.cut == 0 {
 				out = append(out, homeless{c.owner, k.prefix, c.until})
 			}
 			return owners[c.owner]
@@ -93,30 +104,55 @@ func (t *Table) evict(owners map[int32]bool) (out []homeless) {
 	return out
 }
 
-// resetSets leaves the sets that groups always have, those for hosts, and those that hold something.
+// resetSets leaves the sets that groups always have, those for hosts, and those that hold something. The
+// others are retired: they protect until the next Commit, and go then as a whole.
 func (t *Table) resetSets() {
 	used := map[int32]bool{}
 	for k, e := range t.elements {
 		if _, ok := t.groups[t.sets[k.set].Group]; ok && len(e.claims) > 0 {
 			used[k.set] = true
-			continue
 		}
-		// Nobody wants it, or its set goes; the layout is made anew without it.
-		e.claims = nil
-		t.setState(k, e, absent)
-		t.settle(k, e)
 	}
 	for s, id := range t.setIDs {
+		if _, ok := t.groups[s.Group]; ok && (used[id] || s.Bits == hostBits(s.V6)) {
+			used[id] = true
+			continue
+		}
+		delete(t.setIDs, s)
+		delete(t.strays, id)
+		t.retired[s] = true
+	}
+	for k, e := range t.elements {
+		if used[k.set] {
+			continue
+		}
+		e.claims = nil
+		t.setState(k, e, absent)
+		t.touch(k, e)
+	}
+	for id := range t.sets {
 		if !used[id] {
-			delete(t.setIDs, s)
 			delete(t.sets, id)
 			delete(t.counts, id)
+			delete(t.wished, id)
 		}
 	}
 	for name := range t.groups {
-		t.setID(Set{Group: name, Bits: 32})
-		t.setID(Set{Group: name, V6: true, Bits: 128})
+		for _, v6 := range []bool{false, true} {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{}), 32)
+			if v6 {
+				p = netip.PrefixFrom(netip.IPv6Unspecified(), 128)
+			}
+			t.setID(t.setFor(name, p))
+		}
 	}
+}
+
+func hostBits(v6 bool) int {
+	if v6 {
+		return 128
+	}
+	return 32
 }
 
 // setID gives the number of a set. A set that is new changes the layout.
@@ -126,57 +162,43 @@ func (t *Table) setID(s Set) int32 {
 		t.setNum++
 		id = t.setNum
 		t.setIDs[s], t.sets[id] = id, s
-		t.current = false
+		if t.retired[s] {
+			// It stands with contents that were given up: whatever is wished may be there, and more.
+			delete(t.retired, s)
+			t.strays[id] = struct{}{}
+		}
+		t.changed(false)
 	}
 	return id
 }
 
-// Layout gives what is to stand around the elements.
-func (t *Table) Layout() Layout {
-	var l Layout
-	for _, g := range t.groups {
-		l.Groups = append(l.Groups, g)
-	}
-	slices.SortFunc(l.Groups, compareGroups)
-	for s := range t.setIDs {
-		l.Sets = append(l.Sets, s)
-	}
-	slices.SortFunc(l.Sets, compareSets)
-	return l
-}
-
-// LayoutStands tells whether the kernel has the Layout, with elements that are known. If not, only
-// Replaced or Adopted lead on.
-func (t *Table) LayoutStands() bool { return t.current }
-
-// Invalidate takes note that it is not known what the kernel holds.
-func (t *Table) Invalidate() { t.current = false }
-
 // Counts gives the number of acknowledged elements per set.
 func (t *Table) Counts() map[Set]int {
-	counts := make(map[Set]int, len(t.sets))
+	counts := make(map[Set]int, len(t.sets)+len(t.feeds.sets))
 	for id, s := range t.sets {
 		counts[s] = t.counts[id]
 	}
-	return counts
-}
-
-// Lasting gives the number of acknowledged elements per set that have not reached their end.
-func (t *Table) Lasting(now time.Time) map[Set]int {
-	counts := make(map[Set]int, len(t.sets))
-	for k, e := range t.elements {
-		if e.state == present && e.kernel > now.UnixNano() {
-			counts[t.sets[k.set]]++
+	for s, f := range t.feeds.sets {
+		if !f.leaving {
+			counts[s] = f.count()
 		}
 	}
 	return counts
 }
 
-func sortedKeys(m map[string]Group) []string {
-	var names []string
-	for name := range m {
-		names = append(names, name)
+// Lasting gives the number of acknowledged elements per set that have not reached their end. Sets of
+// feeds that are being changed are left out.
+func (t *Table) Lasting(now time.Time) map[Set]int {
+	counts := make(map[Set]int, len(t.sets)+len(t.feeds.sets))
+	for k, e := range t.elements {
+		if e.state == present && e.kernel > now.UnixNano() {
+			counts[t.sets[k.set]]++
+		}
 	}
-	slices.Sort(names)
-	return names
+	for s, f := range t.feeds.sets {
+		if f.known && !f.leaving && f.keys.inStage() == done {
+			counts[s] = f.count()
+		}
+	}
+	return counts
 }

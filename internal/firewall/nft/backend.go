@@ -1,11 +1,12 @@
 package nft
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,9 +19,6 @@ const (
 	// is one attribute, whose length is 16 bits, and the kernel silently takes a longer one for a
 	// shorter.
 	listMax = 60_000
-	// refillMax is how many elements go into a transaction where sockets are small: the default of
-	// 212,992 bytes holds 5,000 of IPv6, and others are smaller.
-	refillMax = 2000
 )
 
 // Options are the settings of a Backend; the zero value is ready to use.
@@ -38,15 +36,15 @@ type Backend struct {
 	notes    []string
 	plain    bool
 
-	socket   *socket // the only one that writes
-	standing *ruleset
-	gen      uint32 // of the ruleset after our last change, as far as we know
+	socket   *socket               // the only one that writes
+	sets     map[firewall.Set]bool // those that stand, and whether their elements have timeouts
+	suffix   string                // of the chains that are in force
+	chains   bool                  // there are such
+	standing *ruleset              // as it was committed; nil if it is not known what is in force
+	gen      uint32                // of the kernel's ruleset after our last change, as far as we know
 }
 
-var (
-	_ firewall.Backend = (*Backend)(nil)
-	_ firewall.Claimer = (*Backend)(nil)
-)
+var _ firewall.Backend = (*Backend)(nil)
 
 // New looks what the kernel can do and makes a Backend. It changes nothing that lasts. The error tells
 // why there is no nftables for us: firewall.ErrPermission, firewall.ErrUnsupported.
@@ -89,35 +87,68 @@ func (b *Backend) flags() uint32 {
 	return flagOwner | flagPersist
 }
 
-// Claim implements firewall.Claimer.
-func (b *Backend) Claim(l firewall.Layout) (bool, error) {
-	v, err := b.look()
+// Survey implements firewall.Backend.
+func (b *Backend) Survey(l firewall.Layout) (st firewall.Standing, err error) {
+	st.Sets = map[firewall.Set]int{}
+	b.sets, b.standing, b.chains, b.suffix = map[firewall.Set]bool{}, nil, false, ""
+	t, err := b.look()
+	if err != nil || !t.exists {
+		return st, err
+	}
 	// A table whose owner has gone has lost that flag.
-	if err != nil || !v.exists || (v.flags|b.flags()&flagOwner) != b.flags() {
-		return false, err
+	if err := b.own(tableName, t); err != nil {
+		return st, err
 	}
-	if err := b.own(tableName, v); err != nil {
-		return false, err
+	if t.flags|b.flags() != b.flags() || b.flags()&flagPersist != t.flags&flagPersist {
+		// It is dormant, or of a kind that this process does not make.
+		b.log.Warn("the table of an earlier run cannot be taken over; it is made anew", "flags", t.flags)
+		return st, b.remove(tableName)
 	}
-	r := render(l, b.features.Reject)
-	// Looked at again: until now somebody else may have changed it.
-	if err := b.verify(r); err != nil {
-		if errors.Is(err, firewall.ErrLost) {
-			b.log.Info("the table of an earlier run is replaced", "err", err)
-			return false, nil
+	var found kernelView
+	if err := reading(func(s *socket) (err error) { found, err = readTableContents(s); return err }); err != nil {
+		return st, err
+	}
+	for name, v := range found.sets {
+		s, ok := firewall.ParseSet(name)
+		if !ok {
+			st.Other = true
+			continue
 		}
-		return false, err
+		if g, ours := l.Group(s); ours && (v.timeouts == g.Lasting || v.counted != g.Counted) {
+			b.log.Warn("the table of an earlier run cannot be taken over; it is made anew", "set", name)
+			st.Sets = map[firewall.Set]int{}
+			b.sets = map[firewall.Set]bool{}
+			return st, b.remove(tableName)
+		}
+		st.Sets[s], b.sets[s] = v.count, v.timeouts
 	}
-	if err := b.dropSpare(); err != nil {
-		return false, err
+	if found.hooks[baseChain] != 0 && found.hooks[baseChain+secondSuffix] != 0 {
+		// Somebody was stopped between the two halves of Commit; both protect.
+		if err := b.removeChains(found, secondSuffix); err != nil {
+			return st, err
+		}
+	} else if found.hooks[baseChain+secondSuffix] != 0 {
+		b.suffix = secondSuffix
 	}
-	b.standing = r
-	return true, b.noteGeneration()
+	b.chains = found.hooks[baseChain+b.suffix] != 0
+	r := render(l, b.features.Reject)
+	switch err := b.verify(r); {
+	case err == nil:
+		b.standing, st.Rules = r, true
+	case !errors.Is(err, firewall.ErrLost):
+		return st, err
+	}
+	return st, b.noteGeneration()
+}
+
+// remove takes a table away that is ours.
+func (b *Backend) remove(name string) error {
+	return taken(b.socket.transact(func(m *batch) { encodeRemoval(m, name) }))
 }
 
 // own makes us the owner of a table of an earlier run, if it is of the kind that has owners.
 func (b *Backend) own(name string, t tableView) error {
-	if t.flags&(flagOwner|flagPersist) == 0 {
+	if t.flags&(flagOwner|flagPersist) == 0 || b.plain {
 		return nil
 	}
 	return taken(b.socket.transact(func(m *batch) {
@@ -128,120 +159,182 @@ func (b *Backend) own(name string, t tableView) error {
 	}))
 }
 
-// Replace implements firewall.Backend: one transaction takes the old table away and puts the new one
-// in its place. A packet on its way through the rules at that moment may be looked up in the old rules
-// and the new sets, and get through: of 8 million from one banned source 9 did in 600 replacements. So
-// while there is an old table, a spare with the new contents stands beside it during the change.
-func (b *Backend) Replace(l firewall.Layout, elements iter.Seq[firewall.Change]) error {
-	old, err := b.look()
+// Prepare implements firewall.Backend.
+func (b *Backend) Prepare(l firewall.Layout) error {
+	var missing []firewall.Set
+	for _, s := range l.Sets {
+		if _, stands := b.sets[s]; !stands {
+			missing = append(missing, s)
+		}
+	}
+	err := taken(b.socket.transact(func(m *batch) {
+		m.add("make the table", unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(m *batch) {
+			m.str(unix.NFTA_TABLE_NAME, tableName)
+			m.u32(unix.NFTA_TABLE_FLAGS, b.flags())
+		})
+		for i, s := range missing {
+			g, _ := l.Group(s)
+			encodeSet(m, tableName, s, g, uint32(i+1))
+		}
+	}))
 	if err != nil {
 		return err
 	}
-	if old.exists {
-		if err := b.own(tableName, old); err != nil {
-			return err
+	for _, s := range missing {
+		g, _ := l.Group(s)
+		b.sets[s] = !g.Lasting
+	}
+	b.counted()
+	return nil
+}
+
+// Commit implements firewall.Backend. A packet on its way through rules that a transaction removes may be
+// looked up in maps that are gone already, and get through: of 8 million from one banned source 9 did in
+// 600 changes. So the new chains are hooked in beside the old ones, which go in a transaction of their
+// own; the sets are the same.
+func (b *Backend) Commit(l firewall.Layout) error {
+	for _, s := range l.Sets {
+		if _, stands := b.sets[s]; !stands {
+			return &firewall.Error{Op: "put the rules in force", Err: fmt.Errorf("%w: no set %s", firewall.ErrLost, s)}
 		}
 	}
-	if err := b.dropSpare(); err != nil {
+	var found kernelView
+	if err := reading(func(s *socket) (err error) { found, err = readTableContents(s); return err }); err != nil {
 		return err
 	}
 	r := render(l, b.features.Reject)
-	err = b.replace(old.exists, r, elements)
-	if errors.Is(err, unix.EMSGSIZE) {
-		// All at once is too much for a socket without privilege: rules first, then what they look up.
-		b.log.Warn("the bans are too many for one transaction: there is a short gap", "err", err)
-		if err = b.replace(old.exists, r, func(func(firewall.Change) bool) {}); err == nil {
-			err = b.refill(elements)
+	suffix := b.suffix
+	if b.chains {
+		suffix = otherSuffix(b.suffix)
+	}
+	// What stands under the new names was given up half-way.
+	if err := b.removeChains(found, suffix); err != nil {
+		return err
+	}
+	var failure error
+	err := taken(b.socket.transact(func(m *batch) { failure = r.encode(m, tableName, suffix) }))
+	if err = errors.Join(failure, err); err != nil {
+		return err
+	}
+	b.standing = nil
+	if b.chains {
+		if err := b.removeChains(found, b.suffix); err != nil {
+			return err
 		}
 	}
-	if err != nil {
-		b.standing = nil
+	b.suffix, b.chains = suffix, true
+	if err := b.removeSets(l, found); err != nil {
 		return err
 	}
 	b.standing = r
 	return b.noteGeneration()
 }
 
-func (b *Backend) replace(remove bool, r *ruleset, elements iter.Seq[firewall.Change]) error {
-	var failure error
-	lists := map[firewall.Set]*list{}
-	for c := range elements {
-		if err := check(c); err != nil {
-			return err
-		}
-		add(lists, c)
+func otherSuffix(suffix string) string {
+	if suffix == "" {
+		return secondSuffix
 	}
-	fill := func(m *batch, name string) {
-		failure = errors.Join(failure, r.encode(m, name, b.flags()))
-		encodeLists(m, name, "add elements", unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, lists)
-	}
-	if remove {
-		if err := b.socket.transact(func(m *batch) { fill(m, spareName) }); err != nil || failure != nil {
-			return errors.Join(failure, taken(err), b.dropSpare())
-		}
-	}
-	err := b.socket.transact(func(m *batch) {
-		if remove {
-			encodeRemoval(m, tableName)
-		}
-		fill(m, tableName)
-	})
-	if remove {
-		err = errors.Join(err, b.dropSpare())
-	}
-	return errors.Join(failure, taken(err))
+	return ""
 }
 
-// dropSpare removes the spare table, which an earlier process may have left in the middle of a change.
-func (b *Backend) dropSpare() error {
-	var t tableView
-	err := reading(func(s *socket) (err error) { t, err = readTable(s, spareName); return err })
-	if err != nil || !t.exists {
+// removeChains removes the chains with a suffix.
+func (b *Backend) removeChains(found kernelView, suffix string) error {
+	var names []string
+	for name := range found.hooks {
+		if strings.HasSuffix(name, secondSuffix) == (suffix == secondSuffix) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	// Those that are jumped to go last.
+	slices.SortFunc(names, func(x, y string) int {
+		return cmp.Or(found.hooks[y]-found.hooks[x], -strings.Compare(x, y))
+	})
+	return taken(b.socket.transact(func(m *batch) {
+		for _, name := range names {
+			m.add("empty chain "+name, unix.NFT_MSG_DELRULE, 0, func(m *batch) {
+				m.str(unix.NFTA_RULE_TABLE, tableName)
+				m.str(unix.NFTA_RULE_CHAIN, name)
+			})
+		}
+		for _, name := range names {
+			m.add("remove chain "+name, unix.NFT_MSG_DELCHAIN, 0, func(m *batch) {
+				m.str(unix.NFTA_CHAIN_TABLE, tableName)
+				m.str(unix.NFTA_CHAIN_NAME, name)
+			})
+		}
+	}))
+}
+
+// removeSets removes the sets that the layout does not have.
+func (b *Backend) removeSets(l firewall.Layout, found kernelView) error {
+	var names []string
+	for name := range found.sets {
+		if s, ok := firewall.ParseSet(name); !ok || !slices.Contains(l.Sets, s) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	err := taken(b.socket.transact(func(m *batch) {
+		for _, name := range names {
+			m.add("remove set "+name, unix.NFT_MSG_DELSET, 0, func(m *batch) {
+				m.str(unix.NFTA_SET_TABLE, tableName)
+				m.str(unix.NFTA_SET_NAME, name)
+			})
+		}
+	}))
+	if err != nil {
 		return err
 	}
-	if err := b.own(spareName, t); err != nil {
-		return err
+	for _, name := range names {
+		if s, ok := firewall.ParseSet(name); ok {
+			delete(b.sets, s)
+		}
 	}
-	return taken(b.socket.transact(func(m *batch) { encodeRemoval(m, spareName) }))
+	return nil
 }
 
 func encodeRemoval(b *batch, name string) {
 	b.add("remove table "+name, unix.NFT_MSG_DELTABLE, 0, func(b *batch) { b.str(unix.NFTA_TABLE_NAME, name) })
 }
 
-func (b *Backend) refill(elements iter.Seq[firewall.Change]) error {
-	var part []firewall.Change
-	for c := range elements {
-		if part = append(part, c); len(part) == refillMax {
-			if err := b.change(part); err != nil {
-				return err
-			}
-			part = part[:0]
-		}
-	}
-	return b.change(part)
-}
-
 // Apply implements firewall.Backend.
 func (b *Backend) Apply(changes []firewall.Change) error {
-	if b.standing == nil {
-		return &firewall.Error{Op: "change elements", Err: firewall.ErrLost}
-	}
-	for _, c := range changes {
+	var last firewall.Set
+	for i, c := range changes {
 		if err := check(c); err != nil {
 			return err
 		}
-		if !slices.Contains(b.standing.layout.Sets, c.Set) {
+		if i > 0 && c.Set == last {
+			continue
+		}
+		if _, stands := b.sets[c.Set]; !stands {
 			return &firewall.Error{Op: "change elements", Err: fmt.Errorf("%w: no set %s", firewall.ErrLost, c.Set)}
 		}
+		last = c.Set
 	}
-	if err := b.change(changes); err != nil {
-		return err
+	err := b.change(changes)
+	if err == nil {
+		b.counted()
+		return nil
 	}
+	if errors.Is(err, unix.EMSGSIZE) && len(changes) > 1 {
+		// Without privilege sockets are small.
+		half := len(changes) / 2
+		return errors.Join(b.Apply(changes[:half]), b.Apply(changes[half:]))
+	}
+	return err
+}
+
+// counted takes note that a change of ours has raised the ruleset's number.
+func (b *Backend) counted() {
 	if b.plain {
 		b.gen++
 	}
-	return nil
 }
 
 // change brings elements in and out. Deleting what is not there would undo the whole transaction, and
@@ -251,17 +344,17 @@ func (b *Backend) change(changes []firewall.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	there, gone, adds := map[firewall.Set]*list{}, map[firewall.Set]*list{}, map[firewall.Set]*list{}
+	there, gone, adds := lists{timeouts: b.sets}, lists{timeouts: b.sets}, lists{timeouts: b.sets}
 	for _, c := range changes {
 		certain := c.Fresh || !c.Remove && b.features.Update
 		if !certain {
 			if !b.features.Destroy {
-				add(there, firewall.Change{Set: c.Set, Prefix: c.Prefix})
+				there.add(firewall.Change{Set: c.Set, Prefix: c.Prefix})
 			}
-			add(gone, firewall.Change{Set: c.Set, Prefix: c.Prefix, Remove: true})
+			gone.add(firewall.Change{Set: c.Set, Prefix: c.Prefix, Remove: true})
 		}
 		if !c.Remove {
-			add(adds, c)
+			adds.add(c)
 		}
 	}
 	del := uint16(unix.NFT_MSG_DELSETELEM)
@@ -269,9 +362,9 @@ func (b *Backend) change(changes []firewall.Change) error {
 		del = msgDestroySetElem
 	}
 	return taken(b.socket.transact(func(m *batch) {
-		encodeLists(m, tableName, "add elements", unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, there)
-		encodeLists(m, tableName, "remove elements", del, 0, gone)
-		encodeLists(m, tableName, "add elements", unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, adds)
+		there.encode(m, "add elements", unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE)
+		gone.encode(m, "remove elements", del, 0)
+		adds.encode(m, "add elements", unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE)
 	}))
 }
 
@@ -284,40 +377,43 @@ func check(c firewall.Change) error {
 	return nil
 }
 
-// list is elements of one set, encoded; ends are where messages are cut.
-type list struct {
-	batch batch
-	ends  []int
-	last  int // of ends
+// lists are changes of one kind, by set.
+type lists struct {
+	sets []firewall.Set
+	of   map[firewall.Set][]firewall.Change
+
+	timeouts map[firewall.Set]bool // whose elements have some
 }
 
-func add(lists map[firewall.Set]*list, c firewall.Change) {
-	l := lists[c.Set]
-	if l == nil {
-		l = &list{}
-		lists[c.Set] = l
+func (l *lists) add(c firewall.Change) {
+	if l.of == nil {
+		l.of = map[firewall.Set][]firewall.Change{}
 	}
-	// Always with a timeout where elements are added: 0 is for ever.
-	appendElement(&l.batch, c.Prefix, uint64(c.Timeout/time.Millisecond), !c.Remove)
-	if n := len(l.batch.buf); n-l.last >= listMax {
-		l.ends, l.last = append(l.ends, n), n
+	if l.of[c.Set] == nil {
+		l.sets = append(l.sets, c.Set)
 	}
+	l.of[c.Set] = append(l.of[c.Set], c)
 }
 
-func encodeLists(b *batch, table, op string, typ, flags uint16, lists map[firewall.Set]*list) {
-	for s, l := range lists {
-		op := op + " of set " + s.String()
-		begin := 0
-		for _, end := range append(l.ends, len(l.batch.buf)) {
-			if begin == end {
-				continue
-			}
-			b.add(op, typ, flags, func(b *batch) {
-				b.str(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+// encode writes messages of at most listMax bytes of elements.
+func (l *lists) encode(b *batch, op string, typ, flags uint16) {
+	for _, s := range l.sets {
+		size := 28
+		if s.V6 {
+			size = 40
+		}
+		// Always with a timeout where elements with timeouts are added: 0 is for ever.
+		timeouts := typ == unix.NFT_MSG_NEWSETELEM && l.timeouts[s]
+		for part := range slices.Chunk(l.of[s], listMax/size) {
+			b.add(op+" of set "+s.String(), typ, flags, func(b *batch) {
+				b.str(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
 				b.str(unix.NFTA_SET_ELEM_LIST_SET, s.String())
-				b.attr(unix.NFTA_SET_ELEM_LIST_ELEMENTS|unix.NLA_F_NESTED, l.batch.buf[begin:end]...)
+				b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b *batch) {
+					for _, c := range part {
+						appendElement(b, c.Prefix, uint64(c.Timeout/time.Millisecond), timeouts)
+					}
+				})
 			})
-			begin = end
 		}
 	}
 }
@@ -328,9 +424,6 @@ func (b *Backend) Close(keep bool) (err error) {
 	if keep {
 		return nil
 	}
-	if err := b.dropSpare(); err != nil {
-		return err
-	}
 	t, err := b.look()
 	if err != nil || !t.exists {
 		return err
@@ -338,5 +431,5 @@ func (b *Backend) Close(keep bool) (err error) {
 	if err := b.own(tableName, t); err != nil {
 		return err
 	}
-	return taken(b.socket.transact(func(m *batch) { encodeRemoval(m, tableName) }))
+	return b.remove(tableName)
 }

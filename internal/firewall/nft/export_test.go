@@ -38,7 +38,7 @@ func ReadAll(data []byte) (total int) {
 			total += len(r.text)
 		}
 		for _, v6 := range []bool{false, true} {
-			if e, ok := readElement(firewall.Set{Group: "g", V6: v6, Bits: 24}, m.body()); ok && e.Prefix.IsValid() {
+			if e, _, ok := readElement(firewall.Set{Group: "g", V6: v6, Bits: 24}, m.body()); ok && e.Prefix.IsValid() {
 				total++
 			}
 		}
@@ -47,9 +47,9 @@ func ReadAll(data []byte) (total int) {
 	return total
 }
 
-// LeaveSpare ends the backend as the death of its process in the middle of Replace would.
-func (b *Backend) LeaveSpare(l firewall.Layout) error {
+// LeaveHalf ends the backend as the death of its process between the two halves of Commit would.
+func (b *Backend) LeaveHalf(l firewall.Layout) error {
 	r := render(l, b.features.Reject)
-	err := b.socket.transact(func(m *batch) { _ = r.encode(m, spareName, b.flags()) })
+	err := b.socket.transact(func(m *batch) { _ = r.encode(m, tableName, otherSuffix(b.suffix)) })
 	return errors.Join(err, b.Vanish())
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
 
@@ -68,9 +69,63 @@ func wished(tb testing.TB, scopes []firewall.Scope, timeout time.Duration, bans 
 // lay brings all of a table to a backend.
 func lay(tb testing.TB, b firewall.Backend, t *firewall.Table) {
 	tb.Helper()
-	if err := b.Replace(t.Layout(), t.All(time.Now())); err != nil {
+	if err := bring(b, t); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+// bring brings all of a table to a backend, of which it knows nothing.
+func bring(b firewall.Backend, t *firewall.Table) error {
+	t.Invalidate()
+	return settle(b, t, 2000)
+}
+
+func settle(b firewall.Backend, t *firewall.Table, batch int) error {
+	for {
+		switch t.Next() {
+		case firewall.NeedSurvey:
+			st, err := b.Survey(t.Layout())
+			if err != nil {
+				return err
+			}
+			t.Surveyed(st)
+		case firewall.NeedPrepare:
+			if err := b.Prepare(t.Layout()); err != nil {
+				return err
+			}
+			t.Prepared()
+		case firewall.NeedCommit:
+			if err := b.Commit(t.Layout()); err != nil {
+				return err
+			}
+			t.Committed()
+		case firewall.NeedElements:
+			changes := t.Delta(time.Now(), batch)
+			if len(changes) == 0 {
+				adopted := t.Adopted()
+				if t.Next() == firewall.NeedElements && len(adopted) == 0 {
+					return nil
+				}
+				v, err := b.Inspect(0)
+				for _, s := range adopted {
+					if err != nil || v.Counts[s] <= t.Lasting(time.Now())[s] || !t.Renew(s) {
+						t.Trust(s)
+					}
+				}
+				continue
+			}
+			if err := b.Apply(changes); err != nil {
+				return err
+			}
+			t.Applied(changes)
+		}
+	}
+}
+
+// taken tells whether a backend finds a layout standing as it should be.
+func taken(b firewall.Backend, l firewall.Layout) (bool, error) {
+	st, err := b.Survey(l)
+	return st.Rules && len(st.Sets) == len(l.Sets), err
 }
 
 // held lists what the kernel holds as "set prefix minutes", rounded up.
@@ -244,6 +299,31 @@ func TestKernelRefusesWhatDoesNotBelong(t *testing.T) {
 	wantHeld(t, b, "")
 }
 
+// both are two backends that are told the same.
+type both struct {
+	firewall.Backend
+	second firewall.Backend
+}
+
+func (b both) Survey(l firewall.Layout) (firewall.Standing, error) {
+	if _, err := b.second.Survey(l); err != nil {
+		return firewall.Standing{}, err
+	}
+	return b.Backend.Survey(l)
+}
+
+func (b both) Prepare(l firewall.Layout) error {
+	return errors.Join(b.Backend.Prepare(l), b.second.Prepare(l))
+}
+
+func (b both) Commit(l firewall.Layout) error {
+	return errors.Join(b.Backend.Commit(l), b.second.Commit(l))
+}
+
+func (b both) Apply(c []firewall.Change) error {
+	return errors.Join(b.Backend.Apply(c), b.second.Apply(c))
+}
+
 func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
 	if !namespace(t) {
 		return
@@ -276,21 +356,10 @@ func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
 				r.Shuffle(len(all), func(i, j int) { all[i].Ports, all[j].Ports = all[j].Ports, all[i].Ports })
 				table.SetScopes(all)
 			}
-			if !table.LayoutStands() {
-				for _, b := range backends {
-					if err := b.Replace(table.Layout(), table.All(now)); err != nil {
-						t.Fatal(err)
-					}
+			for range 2 {
+				if err := settle(both{kernel, backends[1]}, table, 50); err != nil {
+					t.Fatal(err)
 				}
-				table.Replaced(now)
-			}
-			for changes := table.Delta(now, 50); len(changes) > 0; changes = table.Delta(now, 50) {
-				for _, b := range backends {
-					if err := b.Apply(changes); err != nil {
-						t.Fatal(err)
-					}
-				}
-				table.Applied(changes)
 			}
 			if k, m := held(t, backends[0]), held(t, backends[1]); k != m {
 				t.Fatalf("%s, round %d: the kernel holds\n%s\nmemory\n%s", name, round, k, m)
@@ -317,19 +386,14 @@ func TestKernelTableOutlivesItsOwner(t *testing.T) {
 
 		second := open(t, nft.Options{Plain: plain, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 		if first.Owned() {
-			for what, err := range map[string]error{
-				"claim":   func() error { _, err := second.Claim(table.Layout()); return err }(),
-				"replace": second.Replace(table.Layout(), table.All(time.Now())),
-			} {
-				if !errors.Is(err, firewall.ErrOwned) {
-					t.Errorf("%s while the owner lives: %v", what, err)
-				}
+			if _, err := second.Survey(table.Layout()); !errors.Is(err, firewall.ErrOwned) {
+				t.Errorf("while the owner lives: %v", err)
 			}
 		}
 		if err := first.Vanish(); err != nil {
 			t.Fatal(err)
 		}
-		kept, err := second.Claim(table.Layout())
+		kept, err := taken(second, table.Layout())
 		if err != nil || !kept {
 			t.Fatalf("claimed %v, %v", kept, err)
 		}
@@ -347,7 +411,7 @@ func TestKernelTableOutlivesItsOwner(t *testing.T) {
 		// Other scopes than the table's: not to be kept.
 		third := open(t, nft.Options{Plain: plain})
 		other := wished(t, scopes()[1:], time.Hour, "jail:web 192.0.2.5")
-		if kept, err := third.Claim(other.Layout()); err != nil || kept {
+		if kept, err := taken(third, other.Layout()); err != nil || kept {
 			t.Fatalf("claimed %v, %v", kept, err)
 		}
 		lay(t, third, other)
@@ -389,7 +453,7 @@ func TestKernelEditedTableIsNotKept(t *testing.T) {
 		// Neither is it kept by the next process, nor is it in its way.
 		for _, plain := range []bool{true, false} {
 			next := open(t, nft.Options{Plain: plain})
-			if kept, err := next.Claim(table.Layout()); err != nil || kept {
+			if kept, err := taken(next, table.Layout()); err != nil || kept {
 				t.Errorf("%s: claimed %v, %v", name, kept, err)
 			}
 			if !plain {
@@ -535,7 +599,6 @@ func BenchmarkRestore100k(b *testing.B) {
 		backend := open(b, nft.Options{})
 		table := wishedMany(b, 100_000)
 		lay(b, backend, table)
-		table.Replaced(time.Now())
 		if err := backend.Close(false); err != nil {
 			b.Fatal(err)
 		}
@@ -574,5 +637,119 @@ func BenchmarkBan(b *testing.B) {
 		if err := errors.Join(backend.Apply(ban), backend.Apply(unban)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestKernelAChangeThatWasCutShortLeavesNothing(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	table := wished(t, scopes(), time.Hour, "jail:sshd 192.0.2.1", "jail:recidive 2001:db8::1")
+	for _, o := range []nft.Options{{}, {Plain: true}} {
+		for changes := range 3 {
+			first := open(t, o)
+			lay(t, first, table)
+			for range changes {
+				if err := first.Commit(table.Layout()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := first.LeaveHalf(table.Layout()); err != nil {
+				t.Fatal(err)
+			}
+			second := open(t, o)
+			lay(t, second, table)
+			out, err := nftTool(t, "list", "table", "inet", "palisade")
+			if err != nil || strings.Count(out, "hook prerouting") != 1 || strings.Count(out, "chain tcp.22.drop") != 1 {
+				t.Errorf("%+v after %d changes: %v\n%s", o, changes, err, out)
+			}
+			wantHeld(t, second, "all.drop.v6 2001:db8::1/128 60", "tcp.22.drop.v4 192.0.2.1/32 60")
+			if err := second.Close(false); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := nftTool(t, "list", "tables"); err != nil || strings.TrimSpace(out) != "" {
+				t.Errorf("Close leaves %s, %v", out, err)
+			}
+		}
+	}
+}
+
+func feeds() []firewall.Scope {
+	return []firewall.Scope{
+		{Owner: "feed:in", Feed: true}, {Owner: "feed:both", Feed: true, Both: true}, {Owner: "feed:try", Feed: true, Verdict: firewall.Log},
+	}
+}
+
+func TestKernelFeedsAsTheNftToolShowsThem(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	b := open(t, nft.Options{})
+	table := wished(t, append(scopes()[:1:1], feeds()...), 0, "jail:sshd 192.0.2.1")
+	plan := firewall.NewFeeds(0)
+	plan.SetScopes(feeds())
+	plan.Replace("feed:in", cidr.Of(prefix("198.51.100.7"), prefix("1.2.3.0/20"), prefix("2001:db8:7::/48")))
+	plan.Replace("feed:both", cidr.Of(prefix("203.0.113.0/24")))
+	plan.Replace("feed:try", cidr.Of(prefix("2001:db8::99")))
+	table.TakePlan(plan.Plan(1))
+	lay(t, b, table)
+	out, err := nftTool(t, "list", "table", "inet", "palisade")
+	if err != nil {
+		t.Fatal(err, out)
+	}
+	for _, line := range []string{
+		"ip saddr @feed.drop.v4 counter packets 0 bytes 0 drop comment",
+		"ip saddr & 255.255.240.0 == @feed.drop.v4-20 counter packets 0 bytes 0 drop comment",
+		"elements = { 1.2.0.0 }",
+		"ip saddr & 255.255.255.0 == @feed.drop.both.v4-24 counter",
+		"ip daddr & 255.255.255.0 == @feed.drop.both.v4-24 counter",
+		"type filter hook output priority raw; policy accept;", "type filter hook forward priority raw; policy accept;",
+		`ip6 saddr @feed.log.v6 counter packets 0 bytes 0 limit rate 10/second burst 20 packets log prefix "palisade feed: " comment`,
+	} {
+		if !strings.Contains(out, line) {
+			t.Errorf("nft does not show %q", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(out)
+	}
+	wantHeld(t, b, "feed.drop.both.v4-24 203.0.113.0/24 0", "feed.drop.v4 198.51.100.7/32 0", "feed.drop.v4-20 1.2.0.0/20 0",
+		"feed.drop.v6-48 2001:db8:7::/48 0", "feed.log.v6 2001:db8::99/128 0", "tcp.22.drop.v4 192.0.2.1/32 0")
+	if _, err := b.Inspect(0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKernelProbesSingleElements(t *testing.T) {
+	if !namespace(t) {
+		return
+	}
+	b := open(t, nft.Options{})
+	counted := scopes()[:1]
+	counted[0].Counted = true
+	var bans []string
+	var asked []netip.Prefix
+	for i := range 700 {
+		p := fmt.Sprintf("10.0.%d.%d", i/256, i%256)
+		asked = append(asked, prefix(p))
+		if i%3 > 0 {
+			bans = append(bans, "jail:sshd "+p)
+		}
+	}
+	lay(t, b, wished(t, counted, time.Hour, bans...))
+	got, err := b.Probe(firewall.Set{Group: "tcp.22.drop.hits", Bits: 32}, asked)
+	if err != nil || len(got) != len(asked) {
+		t.Fatal(len(got), err)
+	}
+	for i, h := range got {
+		if h.Present != (i%3 > 0) || h.Present && (h.Timeout <= 0 || h.Timeout > time.Hour) {
+			t.Errorf("%s: %+v", asked[i], h)
+		}
+	}
+	if _, err := b.Probe(firewall.Set{Group: "none", Bits: 32}, asked); !errors.Is(err, firewall.ErrLost) {
+		t.Errorf("of a set that does not stand: %v", err)
+	}
+	if err := b.Close(false); err != nil {
+		t.Fatal(err)
 	}
 }

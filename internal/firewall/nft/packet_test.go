@@ -534,32 +534,37 @@ func TestPacketNoneSlipsThroughWhileRulesAndOwnersChange(t *testing.T) {
 	scope := func(ports ...firewall.PortRange) []firewall.Scope {
 		return []firewall.Scope{{Owner: "jail:u", Protocols: []firewall.Protocol{"udp"}, Ports: ports}}
 	}
-	layouts := []*firewall.Table{
-		wished(t, scope(firewall.PortRange{First: 5000, Last: 5000}), time.Hour, "jail:u 192.0.2.1"),
-		wished(t, scope(firewall.PortRange{First: 4000, Last: 6000}), 0, "jail:u 192.0.2.0/31", "jail:u 192.0.2.1"),
-		wished(t, []firewall.Scope{{Owner: "jail:u", AllPorts: true}}, 0, "jail:u 192.0.2.1"),
-	}
-	for _, l := range layouts {
+	// Every table knows nothing of those before, as in another process.
+	layout := func(i int) (l *firewall.Table) {
+		switch i % 3 {
+		case 0:
+			l = wished(t, scope(firewall.PortRange{First: 5000, Last: 5000}), time.Hour, "jail:u 192.0.2.1")
+		case 1:
+			l = wished(t, scope(firewall.PortRange{First: 4000, Last: 6000}), 0, "jail:u 192.0.2.0/31", "jail:u 192.0.2.1")
+		case 2:
+			l = wished(t, []firewall.Scope{{Owner: "jail:u", AllPorts: true}}, 0, "jail:u 192.0.2.1")
+		}
 		for w := range many(3000) {
 			w.Owner = "jail:u"
 			if err := l.Wish(w); err != nil {
 				t.Fatal(err)
 			}
 		}
+		return l
 	}
 	b := open(t, nft.Options{})
-	lay(t, b, layouts[0])
+	lay(t, b, layout(0))
 	sent, stop := n.flood(t, "192.0.2.1", 5000)
 	_, stopInnocent := n.flood(t, "198.51.100.7", 5000)
 	for i := range 30 {
-		l := layouts[i%len(layouts)]
+		l := layout(i)
 		lay(t, b, l)
 		if i%5 == 4 { // and a restart
 			if err := b.Vanish(); err != nil {
 				t.Fatal(err)
 			}
 			b = open(t, nft.Options{})
-			if kept, err := b.Claim(l.Layout()); err != nil || !kept {
+			if kept, err := taken(b, l.Layout()); err != nil || !kept {
 				t.Fatalf("claimed %v, %v", kept, err)
 			}
 		}

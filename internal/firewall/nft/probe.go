@@ -43,7 +43,7 @@ func Probe() (f Features, err error) {
 	defer func() { err = errors.Join(err, s.transact(p.drop)) }()
 
 	set := firewall.Set{Group: "probe", Bits: 32}
-	if err := s.transact(func(b *batch) { encodeSet(b, p.name, set, 1) }); err != nil {
+	if err := s.transact(func(b *batch) { encodeSet(b, p.name, set, firewall.Group{}, 1) }); err != nil {
 		return f, err
 	}
 	f.Update, err = p.update(set)
@@ -62,9 +62,9 @@ func Probe() (f Features, err error) {
 		b.add("make a chain", unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func(b *batch) {
 			b.str(unix.NFTA_CHAIN_TABLE, p.name)
 			b.str(unix.NFTA_CHAIN_NAME, baseChain)
-			encodeHook(b)
+			encodeHook(b, unix.NF_INET_PRE_ROUTING)
 		})
-		err = never.encode(b, p.name, baseChain)
+		err = never.encode(b, p.name, baseChain, "")
 	}) == nil
 	return f, err
 }

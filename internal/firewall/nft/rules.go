@@ -16,14 +16,21 @@ import (
 )
 
 const (
-	tableName = "palisade"
-	spareName = tableName + "_next" // stands beside it while it is replaced
-	baseChain = "prerouting"
+	tableName    = "palisade"
+	baseChain    = "prerouting"
+	outputChain  = "output"
+	forwardChain = "forward"
+	// secondSuffix is that of chains that stand beside older ones of the same use.
+	secondSuffix = ".b"
 	// priority is that of iptables' raw table: before connection tracking (-200) and destination
 	// translation (-100), after the reassembly of fragments (-400).
 	priority = -300
 	// vmapWidth is the widest range of ports that is written out into the map; wider ones get a rule.
 	vmapWidth = 64
+
+	// Lines in the kernel's log, per second and rule: enough to see who comes, too few to fill a disk.
+	logRate, logBurst = 10, 20
+	logPrefix         = "palisade feed: "
 )
 
 // Data types by which the nft tool knows what keys are.
@@ -44,8 +51,12 @@ type ruleset struct {
 
 type chain struct {
 	name  string
+	hook  int // 0: it is jumped to; else see hookOf
 	rules []rule
 }
+
+// hookOf tells a chain's hook from none at all.
+func hookOf(number int) int { return number + 1 }
 
 type rule struct {
 	exprs []expr.Any
@@ -71,25 +82,36 @@ type portTarget struct {
 //	closed for whole protocols    meta l4proto tcp jump tcp.drop
 //	closed ports                  meta l4proto tcp th dport vmap { 22 : jump tcp.22.drop, ... }
 //	                              meta l4proto tcp th dport 6000-7000 jump ...
+//	on feeds                      ip saddr @feed.drop.v4 counter drop ...
+//	on feeds that are tried out   ip saddr @feed.log.v4 counter limit rate 10/second log
+//
+// Feeds that also stop what goes to an address have chains at the output and forward hooks.
 //
 // A packet meets only the groups of its own port, however many there are. Where groups share a port,
 // a chain "mix.N" leads to each of them.
 func render(l firewall.Layout, reject bool) *ruleset {
 	r := &ruleset{layout: l}
-	base := chain{name: baseChain}
-	base.rules = append(base.rules, rule{exprs: []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyIIF, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint32(nil, 1)}, // lo is always 1
-		&expr.Verdict{Kind: expr.VerdictAccept},
-	}})
+	base := chain{name: baseChain, hook: hookOf(unix.NF_INET_PRE_ROUTING)}
+	base.rules = append(base.rules, loopback(expr.MetaKeyIIF))
+	output := chain{name: outputChain, hook: hookOf(unix.NF_INET_LOCAL_OUT), rules: []rule{loopback(expr.MetaKeyOIF)}}
+	forward := chain{name: forwardChain, hook: hookOf(unix.NF_INET_FORWARD)}
+	var feeds []rule
 	ported := map[uint8][]firewall.Group{}
 	for _, g := range l.Groups {
-		lookups := lookupRules(l, g, reject)
+		lookups := lookupRules(l, g, reject, false)
+		if g.Lasting {
+			feeds = append(feeds, lookups...)
+			if g.Both {
+				out := lookupRules(l, g, reject, true)
+				output.rules, forward.rules = append(output.rules, out...), append(forward.rules, out...)
+			}
+			continue
+		}
 		if len(g.Protocols) == 0 {
 			base.rules = append(base.rules, lookups...)
 			continue
 		}
-		r.chains = append(r.chains, chain{g.Name, lookups})
+		r.chains = append(r.chains, chain{name: g.Name, rules: lookups})
 		for _, p := range g.Protocols {
 			if len(g.Ports) > 0 && firewall.HasPorts(p) {
 				ported[p] = append(ported[p], g)
@@ -104,13 +126,26 @@ func render(l firewall.Layout, reject bool) *ruleset {
 			base.rules = append(base.rules, r.portRules(uint8(p), groups, mixes)...)
 		}
 	}
+	base.rules = append(base.rules, feeds...)
 	r.chains = append(r.chains, base)
+	if len(forward.rules) > 0 {
+		r.chains = append(r.chains, output, forward)
+	}
 	r.sign()
 	return r
 }
 
-// lookupRules are one rule per set of a group.
-func lookupRules(l firewall.Layout, g firewall.Group, reject bool) []rule {
+// loopback lets packets of the loopback interface through.
+func loopback(k expr.MetaKey) rule {
+	return rule{exprs: []expr.Any{
+		&expr.Meta{Key: k, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.NativeEndian.AppendUint32(nil, 1)}, // lo is always 1
+		&expr.Verdict{Kind: expr.VerdictAccept},
+	}}
+}
+
+// lookupRules are one rule per set of a group, for a packet's source or destination.
+func lookupRules(l firewall.Layout, g firewall.Group, reject, destination bool) []rule {
 	var rules []rule
 	for _, s := range l.Sets {
 		if s.Group != g.Name {
@@ -119,6 +154,9 @@ func lookupRules(l firewall.Layout, g firewall.Group, reject bool) []rule {
 		proto, offset, size := byte(unix.NFPROTO_IPV4), uint32(12), uint32(4)
 		if s.V6 {
 			proto, offset, size = unix.NFPROTO_IPV6, 8, 16
+		}
+		if destination {
+			offset += size
 		}
 		exprs := []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
@@ -129,9 +167,17 @@ func lookupRules(l firewall.Layout, g firewall.Group, reject bool) []rule {
 			exprs = append(exprs, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: size, Mask: mask(s.Bits, int(size)), Xor: make([]byte, size)})
 		}
 		exprs = append(exprs, &expr.Lookup{SourceRegister: 1, SetName: s.String()})
-		if g.Verdict == firewall.Reject && reject {
+		if g.Lasting {
+			exprs = append(exprs, &expr.Counter{})
+		}
+		switch {
+		case g.Verdict == firewall.Log:
+			exprs = append(exprs,
+				&expr.Limit{Type: expr.LimitTypePkts, Rate: logRate, Unit: expr.LimitTimeSecond, Burst: logBurst},
+				&expr.Log{Key: 1 << unix.NFTA_LOG_PREFIX, Data: []byte(logPrefix)})
+		case g.Verdict == firewall.Reject && reject:
 			exprs = append(exprs, &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_PORT_UNREACH})
-		} else {
+		default:
 			exprs = append(exprs, &expr.Verdict{Kind: expr.VerdictDrop})
 		}
 		rules = append(rules, rule{exprs: exprs})
@@ -262,40 +308,34 @@ func (r *ruleset) sign() {
 }
 
 // notes are the comments of all rules, in order, as "chain comment".
-func (r *ruleset) notes() []string {
+func (r *ruleset) notes(suffix string) []string {
 	var notes []string
 	for _, c := range r.chains {
 		for _, rule := range c.rules {
-			notes = append(notes, c.name+" "+rule.note)
+			notes = append(notes, c.name+suffix+" "+rule.note)
 		}
 	}
 	return notes
 }
 
-// encode writes everything but the elements into a batch. The table must not exist.
-func (r *ruleset) encode(b *batch, table string, flags uint32) error {
-	b.add("make the table", unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(b *batch) {
-		b.str(unix.NFTA_TABLE_NAME, table)
-		b.u32(unix.NFTA_TABLE_FLAGS, flags)
-	})
-	for i, s := range r.layout.Sets {
-		encodeSet(b, table, s, uint32(len(r.maps)+1+i))
-	}
+// encode writes chains, maps and rules into a batch, under names with a suffix. The table and the sets
+// stand, the chains do not.
+func (r *ruleset) encode(b *batch, table, suffix string) error {
 	for _, c := range r.chains {
-		b.add("make chain "+c.name, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func(b *batch) {
+		b.add("make chain "+c.name+suffix, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func(b *batch) {
 			b.str(unix.NFTA_CHAIN_TABLE, table)
-			b.str(unix.NFTA_CHAIN_NAME, c.name)
-			if c.name == baseChain {
-				encodeHook(b)
+			b.str(unix.NFTA_CHAIN_NAME, c.name+suffix)
+			if c.hook != 0 {
+				encodeHook(b, c.hook-1)
 			}
 		})
 	}
 	for _, m := range r.maps {
-		m.encode(b, table)
+		m.encode(b, table, suffix)
 	}
 	for _, c := range r.chains {
 		for _, rule := range c.rules {
-			if err := rule.encode(b, table, c.name); err != nil {
+			if err := rule.encode(b, table, c.name, suffix); err != nil {
 				return err
 			}
 		}
@@ -303,17 +343,17 @@ func (r *ruleset) encode(b *batch, table string, flags uint32) error {
 	return nil
 }
 
-func encodeHook(b *batch) {
+func encodeHook(b *batch, hook int) {
 	b.nest(unix.NFTA_CHAIN_HOOK, func(b *batch) {
 		p := int32(priority)
-		b.u32(unix.NFTA_HOOK_HOOKNUM, unix.NF_INET_PRE_ROUTING)
+		b.u32(unix.NFTA_HOOK_HOOKNUM, uint32(hook))
 		b.u32(unix.NFTA_HOOK_PRIORITY, uint32(p))
 	})
 	b.u32(unix.NFTA_CHAIN_POLICY, 1) // accept
 	b.str(unix.NFTA_CHAIN_TYPE, "filter")
 }
 
-func encodeSet(b *batch, table string, s firewall.Set, id uint32) {
+func encodeSet(b *batch, table string, s firewall.Set, g firewall.Group, id uint32) {
 	b.add("make set "+s.String(), unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, func(b *batch) {
 		typ, size := uint32(typeIPv4), uint32(4)
 		if s.V6 {
@@ -321,17 +361,23 @@ func encodeSet(b *batch, table string, s firewall.Set, id uint32) {
 		}
 		b.str(unix.NFTA_SET_TABLE, table)
 		b.str(unix.NFTA_SET_NAME, s.String())
-		b.u32(unix.NFTA_SET_FLAGS, unix.NFT_SET_TIMEOUT)
 		b.u32(unix.NFTA_SET_KEY_TYPE, typ)
 		b.u32(unix.NFTA_SET_KEY_LEN, size)
 		b.u32(unix.NFTA_SET_ID, id)
+		if g.Lasting {
+			return
+		}
+		b.u32(unix.NFTA_SET_FLAGS, unix.NFT_SET_TIMEOUT)
 		// With the kernel's default of a second a million elements keep 8 % of a core busy for ever.
 		// Those that have expired do not match while they wait.
 		b.u32(unix.NFTA_SET_GC_INTERVAL, 60_000)
+		if g.Counted {
+			b.nest(attrSetExpr, func(b *batch) { b.str(unix.NFTA_EXPR_NAME, "counter") })
+		}
 	})
 }
 
-func (m portMap) encode(b *batch, table string) {
+func (m portMap) encode(b *batch, table, suffix string) {
 	b.add("make the map of ports", unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, func(b *batch) {
 		b.str(unix.NFTA_SET_TABLE, table)
 		b.str(unix.NFTA_SET_NAME, m.name)
@@ -351,14 +397,14 @@ func (m portMap) encode(b *batch, table string) {
 			b.u32(unix.NFTA_SET_ELEM_LIST_SET_ID, m.id)
 			b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b *batch) {
 				for _, e := range entries {
-					e.encode(b)
+					e.encode(b, suffix)
 				}
 			})
 		})
 	}
 }
 
-func (t portTarget) encode(b *batch) {
+func (t portTarget) encode(b *batch, suffix string) {
 	b.nest(attrElement, func(b *batch) {
 		b.nest(unix.NFTA_SET_ELEM_KEY, func(b *batch) {
 			b.attr(unix.NFTA_DATA_VALUE, byte(t.port>>8), byte(t.port))
@@ -367,19 +413,22 @@ func (t portTarget) encode(b *batch) {
 			b.nest(unix.NFTA_DATA_VERDICT, func(b *batch) {
 				code := int32(unix.NFT_JUMP)
 				b.u32(unix.NFTA_VERDICT_CODE, uint32(code))
-				b.str(unix.NFTA_VERDICT_CHAIN, t.chain)
+				b.str(unix.NFTA_VERDICT_CHAIN, t.chain+suffix)
 			})
 		})
 	})
 }
 
-func (r rule) encode(b *batch, table, chain string) error {
+func (r rule) encode(b *batch, table, chain, suffix string) error {
 	var err error
 	b.add("add a rule to chain "+chain, unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, func(b *batch) {
 		b.str(unix.NFTA_RULE_TABLE, table)
-		b.str(unix.NFTA_RULE_CHAIN, chain)
+		b.str(unix.NFTA_RULE_CHAIN, chain+suffix)
 		b.nest(unix.NFTA_RULE_EXPRESSIONS, func(b *batch) {
 			for _, e := range r.exprs {
+				if v, ok := e.(*expr.Verdict); ok && v.Kind == expr.VerdictJump {
+					e = jump(v.Chain + suffix)
+				}
 				data, failure := expr.Marshal(family, e)
 				if failure != nil {
 					err = fmt.Errorf("encode a rule: %w", failure)

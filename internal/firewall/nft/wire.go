@@ -14,7 +14,9 @@ const (
 
 	msgDestroySetElem = 30 // NFT_MSG_DESTROYSETELEM
 
-	attrSetCount = 20 // NFTA_SET_COUNT
+	attrSetExpr        = 17 // NFTA_SET_EXPR
+	attrSetExpressions = 18 // NFTA_SET_EXPRESSIONS
+	attrSetCount       = 20 // NFTA_SET_COUNT
 )
 
 const (
