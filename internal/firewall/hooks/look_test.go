@@ -20,9 +20,14 @@ import (
 // run runs a command of the machine; a tool or feature that is missing skips the test.
 func run(t *testing.T, args ...string) {
 	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput(); err != nil {
+	if out, err := command(t, args...); err != nil {
 		t.Skipf("%s: %v\n%s", strings.Join(args, " "), err, out)
 	}
+}
+
+func command(t *testing.T, args ...string) ([]byte, error) {
+	t.Helper()
+	return exec.CommandContext(t.Context(), args[0], args[1:]...).CombinedOutput()
 }
 
 func look(t *testing.T) Report {
