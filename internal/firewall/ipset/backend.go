@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -91,7 +92,7 @@ func (b *Backend) findPrograms(v4, v6 string) error {
 		return err
 	}
 	b.programs = []program{p}
-	if _, err := os.Stat("/proc/sys/net/ipv6"); err != nil {
+	if _, err := os.Stat("/proc/sys/net/ipv6"); errors.Is(err, fs.ErrNotExist) {
 		b.notes = append(b.notes, "the kernel has no IPv6: there are no rules for it")
 		return nil
 	}

@@ -20,7 +20,9 @@ func NextCount(start time.Time, d time.Duration) time.Time {
 func Explain(op string, err error) error { return failed(op, err) }
 
 // Complain gives the error for what a program says.
-func Complain(err error, said string) error { return program{}.failure("change the rules", "iptables-restore", err, said) }
+func Complain(err error, said string) error {
+	return program{}.failure("change the rules", "iptables-restore", err, said)
+}
 
 // NameOf is a set's name in the kernel, SetOf the way back.
 func NameOf(s firewall.Set) string { return nameOf(s) }

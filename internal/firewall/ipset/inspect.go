@@ -2,7 +2,6 @@ package ipset
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -196,7 +195,7 @@ func (b *Backend) list(limit int, v *firewall.View) (err error) {
 			return nil
 		}
 		if err != nil {
-			return failed(fmt.Sprintf("list set %s", name), err)
+			return failed("list set "+name, err)
 		}
 	}
 	return nil

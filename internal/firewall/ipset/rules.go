@@ -183,7 +183,9 @@ func parseListing(text string) standing {
 		_, ours := hookOf(name)
 		switch {
 		case what == "-N" && ours:
-			st.chains[name] = st.chains[name] // nil is a chain without rules
+			if _, seen := st.chains[name]; !seen {
+				st.chains[name] = nil
+			}
 		case what == "-A" && ours:
 			st.chains[name] = append(st.chains[name], rule)
 		case what == "-A":
