@@ -36,6 +36,7 @@ var imports = map[string][]string{
 	"internal/firewall/nft": {
 		"internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
 	},
+	"internal/firewall/ipset":     {"internal/firewall", "golang.org/x/sys"},
 	"internal/firewall/hooks":     {"golang.org/x/sys"},
 	"internal/firewall/cut":       {"internal/firewall", "golang.org/x/sys"},
 	"internal/control":            {"golang.org/x/sys"},
