@@ -54,7 +54,7 @@ func taken(err error) error {
 	if e, ok := errors.AsType[*firewall.Error](err); ok && errors.Is(err, unix.EPERM) {
 		return &firewall.Error{
 			Op: e.Op, Err: fmt.Errorf("%w: %w", firewall.ErrOwned, unix.EPERM),
-			Hint: "stop the other one; nft list table inet " + tableName + " names it",
+			Hint: "stop the other one; nft -t list table inet " + tableName + " names it",
 		}
 	}
 	return err
