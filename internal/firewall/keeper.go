@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	// batchSize is how many elements go to the kernel in one transaction. 2,000 fit into one netlink
-	// message; measured, a ban that comes in between waits 1 ms at the 99th percentile, and larger
-	// transactions are not faster.
-	batchSize = 2000
+	// batchSize is how many elements go to the kernel in one transaction, for which a ban that comes in
+	// between waits: 1 ms in the median for a thousand. Measured, a feed of a million takes as long with
+	// 2,000 and a third longer with 500.
+	batchSize = 1000
 
 	// After an error the next try waits, twice as long each time. News are tried after firstRetry.
 	firstRetry   = 100 * time.Millisecond
@@ -267,8 +267,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 	for {
 		k.take()
 		more := k.work()
-		k.answer()
 		k.publish()
+		k.answer()
 		if !k.hopeless.IsZero() && time.Since(k.hopeless) >= k.patience {
 			return k.err
 		}
@@ -308,8 +308,8 @@ func (k *Keeper) finish() {
 	for more := true; more && k.delay == 0 && time.Now().Before(end); {
 		more = k.work()
 	}
-	k.answer()
 	k.publish()
+	k.answer()
 }
 
 // take brings what has come into the table.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -409,6 +410,38 @@ func TestKeeperRenewsTimeoutsWhenTheClockIsSet(t *testing.T) {
 	})
 }
 
+// slow takes its time to say what it is, which is part of every Status.
+type slow struct {
+	*firewall.Memory
+	quick atomic.Bool
+}
+
+func (s *slow) About() firewall.About {
+	if !s.quick.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	return s.Memory.About()
+}
+
+func TestKeeperStatusKnowsWhatSyncHasWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &slow{Memory: firewall.NewMemory()}
+		k, _ := start(t, b, firewall.KeeperOptions{})
+		k.SetScopes([]firewall.Scope{ssh})
+		for i := range 20 { // which of its news the Keeper looks at first is up to chance
+			k.Submit([]firewall.Wish{ban(fmt.Sprintf("192.0.2.%d", i), 0)})
+			if err := k.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n := k.Status().Elements; n != i+1 {
+				t.Errorf("Status tells of %d bans instead of %d", n, i+1)
+			}
+		}
+		b.quick.Store(true)
+		time.Sleep(time.Second)
+	})
+}
+
 func TestKeeperSendsBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &fake{Memory: firewall.NewMemory()}
@@ -423,7 +456,7 @@ func TestKeeperSendsBatches(t *testing.T) {
 		if err := k.Sync(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if fmt.Sprint(b.batches) != "[2000 2000 1000]" {
+		if fmt.Sprint(b.batches) != "[1000 1000 1000 1000 1000]" {
 			t.Errorf("batches of %v", b.batches)
 		}
 	})
