@@ -109,11 +109,14 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	record := recorder{handler}
+	open := openCutting(f.firewall, log)
 	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.Name(), Database: f.db}
 	ready := make(chan struct{})
 	a := agent.New(agent.Parts{
-		Store:    db,
-		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{Log: log, Trouble: func(err error) { events.trouble("firewall", err) }}),
+		Store: db,
+		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{
+			Log: log, Banned: open.banned, Trouble: func(err error) { events.trouble("firewall", err) },
+		}),
 		Book:     jail.NewBook(loader.BookConfig()),
 		Resolver: agent.NewResolver(),
 		Log:      log,
@@ -129,7 +132,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		Action:     func(e action.Event) { record.action(e); events.action(e) },
 		Trouble:    events.trouble,
 		Configured: events.configured,
-		Reasons:    events.reasons,
+		Reasons:    func() []string { return append(events.reasons(), open.reasons()...) },
 		Ready:      func() { close(ready) },
 		About:      about,
 	}, options)
@@ -137,11 +140,12 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	live.Steer(a)
 
 	servers, err := listenMetrics(ctx, f.metrics, metrics.Options{
-		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Log: log,
+		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Cut: open.stats(), Log: log,
 	})
 	if err != nil {
 		return err
 	}
+	servers = append(servers, open.runners(log)...)
 	if f.pidfile != "" {
 		if err := writePID(f.pidfile); err != nil {
 			return err

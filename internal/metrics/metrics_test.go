@@ -20,6 +20,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/eventlog"
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/cut"
 	"github.com/palisade-agent/palisade/internal/jail"
 )
 
@@ -149,6 +150,9 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		Events: func() eventlog.Stats {
 			return eventlog.Stats{Written: 5, Lost: 2, Waiting: 300, Err: errors.New("full")}
 		},
+		Cut: func() cut.Status {
+			return cut.Status{Sockets: 6, Flows: 7, Failures: 8, Dropped: 9, Missing: []string{"a", "b"}}
+		},
 	}, "/metrics")
 	if status != http.StatusOK || kind != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("status %d, %s", status, kind)
@@ -182,6 +186,7 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		"palisade_firewall_set_elements set=tcp.22.drop.v4": 3,
 		"palisade_store_commits_total":                      11, "palisade_store_commit_failures_total": 2, "palisade_store_size_bytes": 4096,
 		"palisade_event_file_healthy": 0, "palisade_event_file_lines_total": 5, "palisade_event_file_lost_total": 2, "palisade_event_file_waiting_bytes": 300,
+		"palisade_cut_total what=socket": 6, "palisade_cut_total what=flow": 7, "palisade_cut_failures_total": 8, "palisade_cut_dropped_total": 9, "palisade_cut_missing": 2,
 	}
 	forged := "a\"} 1\uFFFDpalisade_jail_banned{jail=\"x\\"
 	for _, key := range slices.Sorted(maps.Keys(got)) {
@@ -341,7 +346,7 @@ func TestTheDocumentationNamesEveryMetric(t *testing.T) {
 	}
 	_, _, body := scrape(t, Options{
 		Stats: func(context.Context) (agent.Stats, error) { return stats(), nil }, Database: func() (int64, error) { return 1, nil },
-		Events: func() eventlog.Stats { return eventlog.Stats{} },
+		Events: func() eventlog.Stats { return eventlog.Stats{} }, Cut: func() cut.Status { return cut.Status{} },
 	}, "/metrics")
 	told := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(body, -1) {

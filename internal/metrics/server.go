@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/eventlog"
+	"github.com/palisade-agent/palisade/internal/firewall/cut"
 )
 
 // The bounds of what is done for those who ask.
@@ -36,7 +37,9 @@ type Options struct {
 	Database func() (int64, error)
 	// Events is how the event file stands; nil if there is none.
 	Events func() eventlog.Stats
-	Log    *slog.Logger // nil logs nothing
+	// Cut is what was done to open connections of banned peers; nil if nothing is.
+	Cut func() cut.Status
+	Log *slog.Logger // nil logs nothing
 }
 
 // Server answers scrapes. Make one with Listen; it starts with Run.
@@ -149,6 +152,9 @@ func (s *Server) text(ctx context.Context) ([]byte, error) {
 	}
 	if s.o.Events != nil {
 		writeEvents(&e, s.o.Events())
+	}
+	if s.o.Cut != nil {
+		writeCut(&e, s.o.Cut())
 	}
 	writeProcess(&e)
 	return e.b, nil

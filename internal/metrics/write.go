@@ -6,6 +6,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/eventlog"
+	"github.com/palisade-agent/palisade/internal/firewall/cut"
 )
 
 // maxSources is how many logs are told one by one, the first by their paths: a pattern may find any number. Their
@@ -126,4 +127,13 @@ func writeEvents(e *encoder, st eventlog.Stats) {
 	e.single("palisade_event_file_lines_total", counter, "Lines written to the event file.", float64(st.Written))
 	e.single("palisade_event_file_lost_total", counter, "Events that found no room while the event file could not be written.", float64(st.Lost))
 	e.single("palisade_event_file_waiting_bytes", gauge, "Lines that wait for the event file.", float64(st.Waiting))
+}
+
+func writeCut(e *encoder, st cut.Status) {
+	e.family("palisade_cut_total", counter, "Open connections of banned addresses that were ended: sockets of this host, and flows of connection tracking.")
+	e.value(float64(st.Sockets), "what", "socket")
+	e.value(float64(st.Flows), "what", "flow")
+	e.single("palisade_cut_failures_total", counter, "Open connections that the kernel would not end, and looks for them that failed.", float64(st.Failures))
+	e.single("palisade_cut_dropped_total", counter, "Bans whose open connections were left alone, since too many waited.", float64(st.Dropped))
+	e.single("palisade_cut_missing", gauge, "How much of it this kernel, or this process, cannot do.", float64(len(st.Missing)))
 }

@@ -23,13 +23,6 @@ const (
 	queueMax = 65_536
 )
 
-// Ban says whose connections end: those of the peers in Prefix to the closed ports of this host.
-type Ban struct {
-	Prefix    netip.Prefix
-	Protocols []uint8              // IP protocol numbers; none means all
-	Ports     []firewall.PortRange // as the peer dialled them; none means all
-}
-
 // Options are the settings of a Cutter; the zero value is ready to use.
 type Options struct {
 	Log *slog.Logger // nil logs nothing
@@ -65,7 +58,7 @@ type Cutter struct {
 	notify chan struct{}                // holds one
 
 	mu     sync.Mutex // guards the fields below
-	queue  []Ban
+	queue  []firewall.Ban
 	off    bool
 	status Status
 
@@ -85,7 +78,7 @@ func newCutter(o Options, k kernel, own func() ([]netip.Addr, error)) *Cutter {
 
 // Cut hands over bans whose connections are to end. It never waits, and keeps the slices within the bans.
 // Where more wait than there is room for, the oldest are given up.
-func (c *Cutter) Cut(bans []Ban) {
+func (c *Cutter) Cut(bans []firewall.Ban) {
 	if len(bans) == 0 {
 		return
 	}

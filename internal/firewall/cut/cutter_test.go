@@ -34,8 +34,8 @@ func (k *fakeKernel) flows(*matcher) (ended, failed int, err error) { return 3, 
 
 func none() ([]netip.Addr, error) { return nil, nil }
 
-func host(n int) Ban {
-	return Ban{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(n >> 8), byte(n)}), 32)}
+func host(n int) firewall.Ban {
+	return firewall.Ban{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(n >> 8), byte(n)}), 32)}
 }
 
 func TestBansOfAMomentAreCutTogetherAndAFloodAtMostOnceASecond(t *testing.T) {
@@ -47,7 +47,7 @@ func TestBansOfAMomentAreCutTogetherAndAFloodAtMostOnceASecond(t *testing.T) {
 		go func() { ended <- c.Run(ctx) }()
 		synctest.Wait()
 		for n := range 350 { // 3.5 seconds
-			c.Cut([]Ban{host(n)})
+			c.Cut([]firewall.Ban{host(n)})
 			time.Sleep(10 * time.Millisecond)
 		}
 		time.Sleep(time.Hour)
@@ -75,19 +75,19 @@ func TestBansOfAMomentAreCutTogetherAndAFloodAtMostOnceASecond(t *testing.T) {
 func TestTheQueueIsBoundedAndTheOldestBansGo(t *testing.T) {
 	k := &fakeKernel{began: time.Now()}
 	c := newCutter(Options{}, k, none)
-	first := make([]Ban, queueMax-1)
+	first := make([]firewall.Ban, queueMax-1)
 	for i := range first {
 		first[i] = host(i)
 	}
 	c.Cut(first)
-	c.Cut([]Ban{ssh("192.0.2.1/32"), ssh("192.0.2.2/32"), ssh("192.0.2.3/32")})
+	c.Cut([]firewall.Ban{ssh("192.0.2.1/32"), ssh("192.0.2.2/32"), ssh("192.0.2.3/32")})
 	if st := c.Status(); st.Dropped != 2 || st.Waiting != queueMax {
 		t.Errorf("%+v", st)
 	}
 	if c.queue[0].Prefix != host(2).Prefix || c.queue[queueMax-1].Prefix.String() != "192.0.2.3/32" {
 		t.Errorf("from %v to %v", c.queue[0], c.queue[queueMax-1])
 	}
-	c.Cut(make([]Ban, queueMax+5))
+	c.Cut(make([]firewall.Ban, queueMax+5))
 	if st := c.Status(); st.Dropped != 2+queueMax+5 || st.Waiting != queueMax {
 		t.Errorf("%+v", st)
 	}
@@ -96,15 +96,15 @@ func TestTheQueueIsBoundedAndTheOldestBansGo(t *testing.T) {
 func TestSwitchedOffNothingIsCut(t *testing.T) {
 	k := &fakeKernel{began: time.Now()}
 	c := newCutter(Options{}, k, none)
-	c.Cut([]Ban{host(1)})
+	c.Cut([]firewall.Ban{host(1)})
 	c.Enable(false)
-	c.Cut([]Ban{host(2)})
+	c.Cut([]firewall.Ban{host(2)})
 	c.pass()
 	if len(k.at) != 0 || c.Status().Waiting != 0 {
 		t.Errorf("%v, %+v", k.at, c.Status())
 	}
 	c.Enable(true)
-	c.Cut([]Ban{host(3)})
+	c.Cut([]firewall.Ban{host(3)})
 	c.pass()
 	if len(k.at) != 1 || k.bans[0] != 1 {
 		t.Errorf("%v, %v", k.at, k.bans)
@@ -116,7 +116,7 @@ func TestFailuresAreToldAndWhatIsMissingIsNoFailure(t *testing.T) {
 	k := &fakeKernel{began: time.Now(), sock: failedTo("end sockets", syscall.EOPNOTSUPP), flow: failedTo("end flows", syscall.ENOBUFS)}
 	c := newCutter(Options{Log: textLog(&log)}, k, none)
 	for range 3 {
-		c.Cut([]Ban{host(1)})
+		c.Cut([]firewall.Ban{host(1)})
 		c.pass()
 	}
 	st := c.Status()
@@ -127,7 +127,7 @@ func TestFailuresAreToldAndWhatIsMissingIsNoFailure(t *testing.T) {
 		t.Errorf("%d lines:\n%s", n, log.String())
 	}
 	k.sock, k.flow = nil, nil
-	c.Cut([]Ban{host(1)})
+	c.Cut([]firewall.Ban{host(1)})
 	c.pass()
 	if st := c.Status(); st.Err != nil || len(st.Missing) != 0 {
 		t.Errorf("when all is well again: %+v", st)
@@ -136,7 +136,7 @@ func TestFailuresAreToldAndWhatIsMissingIsNoFailure(t *testing.T) {
 
 func TestWhoIsMeantByABan(t *testing.T) {
 	ports := []firewall.PortRange{{First: 22, Last: 22}, {First: 6000, Last: 6010}}
-	m := newMatcher([]Ban{
+	m := newMatcher([]firewall.Ban{
 		ssh("192.0.2.1/32"),
 		{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Protocols: []uint8{17}, Ports: []firewall.PortRange{{First: 53, Last: 53}}},
 		{Prefix: netip.MustParsePrefix("198.51.100.7/24"), Ports: ports},
@@ -177,7 +177,7 @@ func TestWhoIsMeantByABan(t *testing.T) {
 // FuzzAnswer: whatever the kernel says, nothing breaks, and a request names only what was listed.
 func FuzzAnswer(f *testing.F) {
 	f.Add(make([]byte, 88))
-	m := newMatcher([]Ban{{Prefix: netip.MustParsePrefix("0.0.0.0/0")}, {Prefix: netip.MustParsePrefix("::/0")}}, nil)
+	m := newMatcher([]firewall.Ban{{Prefix: netip.MustParsePrefix("0.0.0.0/0")}, {Prefix: netip.MustParsePrefix("::/0")}}, nil)
 	sock := make([]byte, diagAnswer)
 	sock[0], sock[24] = syscall.AF_INET, 192
 	flow := []byte{2, 0, 0, 0, 36, 0, 1, 0x80, 12, 0, 1, 0x80, 8, 0, 1, 0, 192, 0, 2, 1, 20, 0, 2, 0x80, 5, 0, 1, 0, 6, 0, 0, 0, 6, 0, 3, 0, 0, 22, 0, 0}

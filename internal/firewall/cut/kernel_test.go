@@ -160,12 +160,12 @@ func tracked(t *testing.T, from string) (n int) {
 	return n
 }
 
-func ssh(prefix string) Ban {
-	return Ban{Prefix: netip.MustParsePrefix(prefix), Protocols: []uint8{6}, Ports: []firewall.PortRange{{First: 22, Last: 22}}}
+func ssh(prefix string) firewall.Ban {
+	return firewall.Ban{Prefix: netip.MustParsePrefix(prefix), Protocols: []uint8{6}, Ports: []firewall.PortRange{{First: 22, Last: 22}}}
 }
 
 // cut runs a Cutter until it has cut bans.
-func cut(t *testing.T, bans ...Ban) Status {
+func cut(t *testing.T, bans ...firewall.Ban) Status {
 	t.Helper()
 	c := New(Options{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -208,7 +208,7 @@ func TestKernelABanEndsWhatIsOpenOnItsPortsAlone(t *testing.T) {
 	}
 
 	st := cut(t, ssh("198.18.0.1/32"), ssh("2001:db8:8000::1/128"), ssh("198.18.7.0/24"), ssh("2001:db8:8007::/64"),
-		Ban{Prefix: netip.MustParsePrefix("198.18.0.9/32")})
+		firewall.Ban{Prefix: netip.MustParsePrefix("198.18.0.9/32")})
 	if st.Sockets != 6 || st.Flows != 6 || st.Bans != 5 || st.Failures != 0 || st.Err != nil || len(st.Missing) != 0 {
 		t.Errorf("the status after 6 connections: %+v", st)
 	}
@@ -246,7 +246,7 @@ func TestKernelWhatWeOpenedOurselvesLivesUnlessEveryPortIsClosed(t *testing.T) {
 		t.Errorf("a ban of port 22 ended a connection to somebody else's port 22: %+v", st)
 	}
 	p.lives(t)
-	if st := cut(t, Ban{Prefix: netip.MustParsePrefix("198.18.0.1/32")}); st.Sockets != 1 {
+	if st := cut(t, firewall.Ban{Prefix: netip.MustParsePrefix("198.18.0.1/32")}); st.Sockets != 1 {
 		t.Errorf("a ban of every port left the socket: %+v", st)
 	}
 	p.ends(t)
@@ -262,7 +262,7 @@ func TestKernelLoopbackAndOurOwnAddressesAreNeverCut(t *testing.T) {
 		all = append(all, w.accepted(t, w.dial(t, packets.Host, "", at), ":22"))
 	}
 	banned := w.open(t, "192.0.2.1", "192.0.2.254:22", ":22") // beside our own address
-	st := cut(t, Ban{Prefix: netip.MustParsePrefix("0.0.0.0/0")}, Ban{Prefix: netip.MustParsePrefix("::/0")})
+	st := cut(t, firewall.Ban{Prefix: netip.MustParsePrefix("0.0.0.0/0")}, firewall.Ban{Prefix: netip.MustParsePrefix("::/0")})
 	if st.Sockets != 1 {
 		t.Errorf("%d sockets were ended, not 1: %+v", st.Sockets, st)
 	}
@@ -312,7 +312,7 @@ func TestKernelMoreThanThereIsRoomToNoteIsEndedInRounds(t *testing.T) {
 	}
 	bystander := w.open(t, "198.18.1.1", "192.0.2.254:22", ":22")
 	c := newCutter(Options{}, netlinkKernel{room: 20}, ownAddresses)
-	c.Cut([]Ban{ssh("198.18.0.0/24")})
+	c.Cut([]firewall.Ban{ssh("198.18.0.0/24")})
 	c.pass()
 	if st := c.Status(); st.Sockets != 50 || st.Flows != 50 || st.Failures != 0 || st.Err != nil {
 		t.Errorf("%+v", st)
@@ -343,8 +343,8 @@ func TestKernelPublishedPortsOfContainersAreMeantAsDialled(t *testing.T) {
 	w.listeners["inner"] = l
 	w.open(t, "198.18.0.1", "192.0.2.254:8080", "inner")
 	w.open(t, "198.18.0.2", "192.0.2.254:8080", "inner")
-	port := func(n uint16) []Ban {
-		return []Ban{{Prefix: netip.MustParsePrefix("198.18.0.1/32"), Protocols: []uint8{6}, Ports: []firewall.PortRange{{First: n, Last: n}}}}
+	port := func(n uint16) []firewall.Ban {
+		return []firewall.Ban{{Prefix: netip.MustParsePrefix("198.18.0.1/32"), Protocols: []uint8{6}, Ports: []firewall.PortRange{{First: n, Last: n}}}}
 	}
 	if st := cut(t, port(80)...); st.Flows != 0 {
 		t.Errorf("a ban of port 80 ended what was dialled at 8080: %+v", st)
@@ -373,7 +373,7 @@ func TestKernelWithoutPrivilegeItIsSaidOnceWhatIsMissing(t *testing.T) {
 		}
 		c := New(Options{Log: textLog(&log)})
 		for range 2 {
-			c.Cut([]Ban{ssh("198.18.0.1/32")})
+			c.Cut([]firewall.Ban{ssh("198.18.0.1/32")})
 			c.pass()
 		}
 		st = c.Status()

@@ -13,12 +13,12 @@ const tcp = 6
 type matcher struct {
 	own      map[netip.Addr]bool
 	bits     [2][]int // the prefix lengths that there are, for IPv4 and IPv6
-	bans     map[netip.Prefix][]Ban
+	bans     map[netip.Prefix][]firewall.Ban
 	hasPorts [256]bool
 }
 
-func newMatcher(bans []Ban, own []netip.Addr) *matcher {
-	m := &matcher{own: map[netip.Addr]bool{}, bans: map[netip.Prefix][]Ban{}}
+func newMatcher(bans []firewall.Ban, own []netip.Addr) *matcher {
+	m := &matcher{own: map[netip.Addr]bool{}, bans: map[netip.Prefix][]firewall.Ban{}}
 	for _, a := range own {
 		m.own[a] = true
 	}
@@ -34,7 +34,7 @@ func newMatcher(bans []Ban, own []netip.Addr) *matcher {
 		if !slices.Contains(*f, p.Bits()) {
 			*f = append(*f, p.Bits())
 		}
-		if !slices.ContainsFunc(m.bans[p], func(other Ban) bool {
+		if !slices.ContainsFunc(m.bans[p], func(other firewall.Ban) bool {
 			return slices.Equal(b.Protocols, other.Protocols) && slices.Equal(b.Ports, other.Ports)
 		}) {
 			m.bans[p] = append(m.bans[p], b)
@@ -79,7 +79,7 @@ func (m *matcher) match(peer netip.Addr, protocol uint8, port uint16) bool {
 	return false
 }
 
-func (m *matcher) closes(b Ban, protocol uint8, port uint16) bool {
+func (m *matcher) closes(b firewall.Ban, protocol uint8, port uint16) bool {
 	switch {
 	case len(b.Protocols) > 0 && !slices.Contains(b.Protocols, protocol):
 		return false
