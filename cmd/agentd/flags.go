@@ -46,8 +46,8 @@ Options:
                            answer fail2ban-client there; none to leave it (default: what fail2ban.conf
                            says, /var/run/fail2ban/fail2ban.sock)
       --db PATH            database (default /var/lib/agentd/agentd.db)
-      --firewall KIND      auto, nft, script to leave the firewall to the action scripts alone, or memory to
-                           try things without privilege (default auto)
+      --firewall KIND      auto (nft, or else ipset), nft, ipset with iptables, script to leave the firewall
+                           to the action scripts alone, or memory to try things without privilege (default auto)
       --log-target TARGET  stderr, stdout, syslog, journal or a file (default: logtarget of fail2ban.conf,
                            else stderr)
       --log-level LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG (default: loglevel of
@@ -100,9 +100,9 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 		return f, fmt.Errorf("unexpected argument %q (see agentd --help)", set.Arg(0))
 	}
 	switch f.firewall {
-	case "auto", "nft", "script", "memory":
+	case "auto", "nft", "ipset", "script", "memory":
 	default:
-		return f, fmt.Errorf("--firewall %s: use auto, nft, script or memory", f.firewall)
+		return f, fmt.Errorf("--firewall %s: use auto, nft, ipset, script or memory", f.firewall)
 	}
 	if _, err := parseLevel(cmp.Or(f.logLevel, "INFO")); err != nil {
 		return f, fmt.Errorf("--log-level: %w", err)

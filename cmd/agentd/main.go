@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/executor"
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/ipset"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/metrics"
@@ -234,8 +235,8 @@ func check(f flags, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// openBackend chooses the firewall. Auto takes nftables; where that is not to be had it says why and
-// refuses to start, since a daemon that bans nobody must not look as if it did.
+// openBackend chooses the firewall. Auto takes nftables and, where the kernel has none, ipset; where neither
+// is to be had it says why and refuses to start, since a daemon that bans nobody must not look as if it did.
 func openBackend(f flags, log *slog.Logger) (firewall.Backend, error) {
 	switch f.firewall {
 	case "memory":
@@ -243,14 +244,29 @@ func openBackend(f flags, log *slog.Logger) (firewall.Backend, error) {
 		return firewall.NewMemory(), nil
 	case "script": // nothing has a scope, and the bans are the scripts' alone
 		return firewall.NewNamedMemory("script", "the firewall is left to the action scripts"), nil
-	case "auto", "nft":
-		b, err := nft.New(nft.Options{Log: log})
-		if err != nil {
-			return nil, fmt.Errorf("no firewall: %w", err)
-		}
-		return b, nil
+	case "nft":
+		return firewallOr(nft.New(nft.Options{Log: log}))
+	case "ipset":
+		return firewallOr(ipset.New(ipset.Options{Log: log}))
 	}
-	return nil, fmt.Errorf("--firewall %s is not part of this version: use auto, nft, script or memory", f.firewall)
+	b, err := nft.New(nft.Options{Log: log})
+	if !errors.Is(err, firewall.ErrUnsupported) {
+		return firewallOr(b, err)
+	}
+	log.Info("there is no nftables; ipset and iptables take its place", "err", err)
+	instead, why := ipset.New(ipset.Options{Log: log})
+	if why != nil {
+		why = errors.Join(err, why)
+	}
+	return firewallOr(instead, why)
+}
+
+// firewallOr keeps a nil of a backend's own type from being taken for a backend.
+func firewallOr[B firewall.Backend](b B, err error) (firewall.Backend, error) {
+	if err != nil {
+		return nil, fmt.Errorf("no firewall: %w", err)
+	}
+	return b, nil
 }
 
 // openStore opens the database. A damaged one is moved aside, loudly: the bans of the kernel's table

@@ -22,7 +22,7 @@ func TestKernelWithoutPrivilegeIsToldAtTheStart(t *testing.T) {
 	}
 	g := &guard{t: t, dir: t.TempDir(), log: &lockedBuffer{}}
 	g.configure("22")
-	for _, firewall := range []string{"nft", "auto"} {
+	for _, firewall := range []string{"nft", "ipset", "auto"} {
 		cmd := exec.Command(setpriv, "--inh-caps=-net_admin", "--bounding-set=-net_admin", binary(t, "agentd"),
 			"-c", filepath.Join(g.dir, "etc"), "-s", filepath.Join(g.dir, "s"), "--fail2ban-socket", "none", "--db", filepath.Join(g.dir, "db"), "--firewall", firewall)
 		out, err := cmd.CombinedOutput()

@@ -126,7 +126,7 @@ func survivors(t *testing.T, f func(g *guard)) {
 	}
 	sh(t, "mount --make-rprivate / && mount -t proc proc /proc")
 	n := packets.New(t)
-	for _, firewall := range []string{"nft"} {
+	for _, firewall := range []string{"nft", "ipset"} {
 		t.Run(firewall, func(t *testing.T) {
 			g := &guard{t: t, dir: t.TempDir(), firewall: firewall, network: n, log: &lockedBuffer{}}
 			t.Cleanup(func() {
@@ -257,7 +257,7 @@ func TestPacketNoneComesInWhileAReloadChangesPorts(t *testing.T) {
 			g.ctl("reload")
 			waitFor(g.t, 10*time.Second, "the ports of the reload are closed", func() bool {
 				for port, open := range now.want {
-					if g.open(bannedApp4, port) != open {
+					if g.open(bannedApp4, port) != open || g.open(bannedApp6, port) != open {
 						return false
 					}
 				}

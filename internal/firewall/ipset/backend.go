@@ -121,12 +121,33 @@ func (b *Backend) acquire() error {
 	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: lockName}); err != nil {
 		_ = unix.Close(fd)
 		if errors.Is(err, unix.EADDRINUSE) {
-			return &firewall.Error{Op: op, Err: fmt.Errorf("%w: %w", firewall.ErrOwned, err), Hint: "stop the other daemon first"}
+			return &firewall.Error{Op: op, Err: fmt.Errorf("%w: %w", firewall.ErrOwned, err), Hint: "stop the other one" + holder()}
 		}
 		return failed(op, err)
 	}
+	// Nobody is answered; but who connects is told whose it is.
+	if err := unix.Listen(fd, 1); err != nil {
+		return errors.Join(failed(op, err), unix.Close(fd))
+	}
 	b.lock = fd
 	return nil
+}
+
+// holder names the process that has the lock, if the kernel tells.
+func holder() string {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if unix.Connect(fd, &unix.SockaddrUnix{Name: lockName}) != nil {
+		return ""
+	}
+	who, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil || who.Pid <= 0 { // 0 is one of another namespace of processes
+		return ""
+	}
+	return fmt.Sprintf("; it is process %d", who.Pid)
 }
 
 // Survey implements firewall.Backend.

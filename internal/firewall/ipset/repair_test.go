@@ -2,6 +2,8 @@ package ipset_test
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -54,7 +56,7 @@ func TestSurveyTakesOverWhatAnEarlierProcessHasLeft(t *testing.T) {
 
 			// Two processes do not work on the same sets.
 			second := open(t, o)
-			if _, err := second.Survey(other); !errors.Is(err, firewall.ErrOwned) {
+			if _, err := second.Survey(other); !errors.Is(err, firewall.ErrOwned) || !strings.Contains(err.Error(), fmt.Sprintf("it is process %d", os.Getpid())) {
 				t.Errorf("a second process: %v", err)
 			}
 			must(t, second.Close(true))
