@@ -13,11 +13,14 @@ const insideEnv = "PALISADE_TEST_NAMESPACE"
 
 // Inside runs the calling test once more in a process of its own, in a network namespace of its own that
 // ends with it, and is true there. In the outer process it reports what the inner one said, and is false.
-// Machines that do not allow namespaces skip.
+// Machines that do not allow namespaces skip. Tests that begin with it run beside each other.
 func Inside(tb testing.TB) bool {
 	tb.Helper()
 	if os.Getenv(insideEnv) != "" {
 		return true
+	}
+	if t, ok := tb.(*testing.T); ok {
+		t.Parallel() // it mostly waits
 	}
 	cmd := exec.CommandContext(tb.Context(), os.Args[0], "-test.run=^"+tb.Name()+"$", "-test.v", "-test.timeout=5m")
 	if _, bench := tb.(*testing.B); bench {
