@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -113,9 +114,12 @@ func (k *Keeper) verify() error {
 		return nil
 	}
 	var lasting map[Set]int
+	var others []string
+	var feeds []Set // of others
 	for s, n := range k.table.Counts() {
 		held, counted := v.Counts[s]
-		if !counted || held == n || held > n && k.table.feeds.sets[s] == nil {
+		feed := k.table.feeds.sets[s] != nil
+		if !counted || held == n || held > n && !feed {
 			continue
 		}
 		if lasting == nil {
@@ -123,15 +127,34 @@ func (k *Keeper) verify() error {
 			lasting = k.table.Lasting(k.now().Add(5 * clockStep))
 		}
 		wanted, sure := lasting[s]
-		switch {
-		case !sure || k.table.feeds.sets[s] == nil && held >= wanted:
-		case k.table.feeds.sets[s] != nil && k.table.Renew(s):
-			k.log.Warn("somebody else has changed a feed's set: it is made anew", "set", s.String(), "elements", held, "wanted", wanted)
-			k.rebuilds++
-			k.mailbox.wake()
-		default:
-			return fmt.Errorf("%w: set %s holds %d elements instead of %d", ErrLost, s, held, wanted)
+		if !sure || !feed && held >= wanted {
+			continue
+		}
+		others = append(others, fmt.Sprintf("set %s holds %d elements instead of %d", s, held, wanted))
+		if feed {
+			feeds = append(feeds, s)
 		}
 	}
+	if len(others) == 0 {
+		return nil
+	}
+	err = fmt.Errorf("%w: %s", ErrLost, some(others))
+	if len(feeds) < len(others) || slices.ContainsFunc(feeds, func(s Set) bool { return !k.table.Renew(s) }) {
+		return err
+	}
+	k.log.Warn("somebody else has changed the sets of feeds: they are made anew", "err", err)
+	k.tell(err)
+	k.rebuilds++
+	k.mailbox.wake()
 	return nil
+}
+
+// some puts sentences into one line, which stays short however many sets somebody has emptied.
+func some(sentences []string) string {
+	const most = 3
+	slices.Sort(sentences)
+	if more := len(sentences) - most; more > 0 {
+		sentences = append(sentences[:most], fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(sentences, "; ")
 }

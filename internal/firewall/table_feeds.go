@@ -302,7 +302,9 @@ func (f *feedTable) surveyed(st Standing) {
 				delete(f.sets, s)
 			}
 		case fs.known && n >= 0 && n == fs.keys.counts().held && fs.keys.inStage() == done:
-		case fs.known && n != 0:
+		case fs.known && n == 0:
+			fs.keys.forget()
+		case fs.known:
 			f.renew(s)
 		}
 	}

@@ -198,6 +198,12 @@ func (b *Backend) Commit(l firewall.Layout) error {
 			return &firewall.Error{Op: "put the rules in force", Err: fmt.Errorf("%w: no set %s", firewall.ErrLost, s)}
 		}
 	}
+	if len(l.Sets) == 0 {
+		// Nothing had to be prepared, and the table may not be there.
+		if err := b.Prepare(l); err != nil {
+			return err
+		}
+	}
 	var found kernelView
 	if err := reading(func(s *socket) (err error) { found, err = readTableContents(s); return err }); err != nil {
 		return err
