@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,8 +59,18 @@ func TestPacketUfwAndWeLeaveEachOtherAlone(t *testing.T) {
 		sh(n.t, `
 			cp /usr/share/ufw/ufw.conf /usr/share/ufw/*.rules /usr/share/ufw/*.init /etc/ufw/
 			chmod 640 /etc/ufw/*.rules /etc/ufw/*.init`)
-		for _, kind := range []string{"nft", "legacy"} {
+		kinds := []string{"nft", "legacy"}
+		if n.firewall == "nft" {
+			kinds = kinds[:1] // no iptables is ours
+		}
+		for _, kind := range kinds {
+			// The daemon uses the iptables that it finds at its start.
+			n.end(syscall.SIGTERM)
 			useIptables(n.t, kind)
+			n.start()
+			for _, who := range []string{bannedApp4, bannedApp6, bannedAll4, bannedAll6} {
+				waitFor(n.t, 10*time.Second, who+" is kept out again", func() bool { return !n.open(who, 22) })
+			}
 			n.does(kind+": ufw is set up", "ufw default allow incoming && ufw default allow routed && ufw deny 81/tcp && ufw allow from "+bannedAll4)
 			n.does(kind+": ufw is enabled", "ufw --force enable")
 			n.filters(kind+" enabled", true)
