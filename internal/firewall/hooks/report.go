@@ -239,8 +239,8 @@ func (r *Report) flowtables(f facts) {
 		h := Hook{Where: "ingress", Family: t.family, Device: strings.Join(t.devices, " "), By: by, Effect: "before our rules: no rule puts connections into it"}
 		if t.used && len(t.devices) > 0 {
 			h.Effect = "passes by our rules: connections that it has taken over"
-			r.warn(by+" forwards the packets of established connections past every rule: a ban stops only new ones, until those that exist pause",
-				"end a banned address's connections with conntrack -D -s ADDRESS, or do without the flowtable where bans must cut at once")
+			r.warn(by+" forwards the packets of connections that it has taken over past every rule: a ban stops new ones at once, those that are open only when the kernel has forgotten their flow",
+				"agentd makes it forget the flows of whom it bans, if there is nf_conntrack_netlink; for whom a feed blocks: conntrack -D -s ADDRESS, or do without the flowtable")
 		}
 		r.hook(h)
 	}
@@ -269,7 +269,7 @@ func (r *Report) lists(f facts) {
 		}
 		r.warn(fmt.Sprintf("in chain %s of %s's table %s (%s), %s before our rules accepts packets, which then never meet them",
 			l.chain, tool, l.table, l.tool, strings.Join(l.before, ", ")),
-			fmt.Sprintf("show it: %s -t %s -S %s; our jump has to be its first rule; if agentd does not put it there within seconds, agentctl restart does", tool, l.table, l.chain))
+			fmt.Sprintf("show it: %s -t %s -S %s; agentd puts its own jump first again within seconds; if the warning stays, agentd does not run, or somebody keeps changing the chain", tool, l.table, l.chain))
 	}
 }
 
