@@ -7,6 +7,9 @@
 // only the jails that depend on it: where fail2ban dies on one duplicate key, the jails that use that
 // key are missing here, and the others run.
 //
+// Beside fail2ban's files it reads agent.conf (agentconf.go), in the same dialect, for what fail2ban has no
+// settings for.
+//
 // The way of a value: files are found, bounded and parsed (files.go, ini.go), merged section by
 // section (merge.go), read with %(names)s replaced (interpolate.go), split into name[option=value]
 // specs (spec.go), filled with <tags> (tags.go), and checked (jail.go and the files beside it).

@@ -103,6 +103,7 @@ func FuzzLoad(f *testing.F) {
 	for _, tt := range hostileTrees() {
 		trees = append(trees, tt.tree)
 	}
+	f.Add("[j]\n", "", "", "[DEFAULT]\na = 192.0.2.1\n[firewall]\nbackend = nft\ncut = no\nhits = perhaps\nallow = %(a)s x.org 10.0.0.0/33\n[firewall x]\n")
 	slices.Sort(trees)
 	for _, tree := range trees {
 		files := parseTree(tree)
@@ -111,7 +112,7 @@ func FuzzLoad(f *testing.F) {
 	f.Fuzz(func(t *testing.T, jails, filter, action, local string) {
 		fsys := fstest.MapFS{}
 		for name, text := range map[string]string{
-			"jail.conf": jails, "jail.local": local, "filter.d/f.conf": filter, "action.d/a.conf": action, "fail2ban.conf": filter,
+			"jail.conf": jails, "jail.local": local, "filter.d/f.conf": filter, "action.d/a.conf": action, "fail2ban.conf": filter, "agent.conf": local,
 		} {
 			fsys["etc/fail2ban/"+name] = &fstest.MapFile{Data: []byte(text)}
 		}
@@ -121,6 +122,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		if len(c.Stream()) < 6 {
 			t.Errorf("a stream of %d commands", len(c.Stream()))
+		}
+		if f := c.Agent.Firewall; f.Backend == "" || f.Feeds == "" {
+			t.Errorf("agent.conf says %+v", f)
 		}
 		off := map[string]bool{}
 		for _, p := range c.Errors() {

@@ -52,6 +52,7 @@ type Options struct {
 type Config struct {
 	Dir      string
 	Global   Global
+	Agent    AgentConf
 	Jails    []Jail    // enabled and usable, in the order of the configuration
 	Unsound  []Jail    // enabled, read, and not usable: what is wrong has its default here, so that more can be looked for
 	Problems []Problem // all of them, in the order in which they were found
@@ -155,6 +156,7 @@ func (l *loader) checkDir() error {
 
 func (l *loader) load() error {
 	l.global()
+	l.agentConf()
 	set, found := l.files.load("jail")
 	if !found {
 		return fmt.Errorf("read the configuration: %s has no jail.conf", l.opts.Dir)

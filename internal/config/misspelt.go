@@ -12,15 +12,8 @@ var reference = regexp.MustCompile(`%\((?:[^()/]*/)?([^()/]+)\)s`)
 // fail2ban has no list of what may stand in a jail, since values may use names of their own, and says
 // nothing of them.
 func (l *loader) misspelt() {
-	used := map[string]bool{}
+	used := references(l.jails)
 	sections := append([]*section{l.jails.defaults}, l.jails.sections...)
-	for _, sec := range sections {
-		for _, e := range sec.byKey {
-			for _, m := range reference.FindAllStringSubmatch(e.value, -1) {
-				used[strings.ToLower(m[1])] = true
-			}
-		}
-	}
 	for _, sec := range sections {
 		if sec.name == includesSection || strings.HasPrefix(sec.name, knownPrefix) {
 			continue
