@@ -28,6 +28,13 @@ func (c cutting) banned(bans []firewall.Ban) {
 	}
 }
 
+// enable switches it on or off.
+func (c cutting) enable(on bool) {
+	if c.cutter != nil {
+		c.cutter.Enable(on)
+	}
+}
+
 // runners is what has to run.
 func (c cutting) runners(log *slog.Logger) []runner {
 	if c.cutter == nil {

@@ -21,7 +21,7 @@ type flags struct {
 	socket    string
 	f2bSocket string
 	db        string
-	firewall  string
+	firewall  string // empty: what agent.conf says
 	logTarget string
 	logLevel  string
 	pidfile   string
@@ -81,7 +81,7 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 	}
 	set.StringVar(&f.f2bSocket, "fail2ban-socket", "", "")
 	set.StringVar(&f.db, "db", "/var/lib/agentd/agentd.db", "")
-	set.StringVar(&f.firewall, "firewall", "auto", "")
+	set.StringVar(&f.firewall, "firewall", "", "")
 	set.StringVar(&f.logTarget, "log-target", "", "")
 	set.StringVar(&f.logLevel, "log-level", "", "")
 	set.StringVar(&f.pidfile, "pidfile", "", "")
@@ -100,7 +100,7 @@ func parseFlags(args []string, stdout io.Writer) (flags, error) {
 		return f, fmt.Errorf("unexpected argument %q (see agentd --help)", set.Arg(0))
 	}
 	switch f.firewall {
-	case "auto", "nft", "ipset", "script", "memory":
+	case "", "auto", "nft", "ipset", "script", "memory":
 	default:
 		return f, fmt.Errorf("--firewall %s: use auto, nft, ipset, script or memory", f.firewall)
 	}

@@ -74,13 +74,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	manager := newNotifier()
 	loader := setup.New(f.config, f.configSet)
-	loader.Scripts = f.firewall == "script"
+	loader.Backend = f.firewall
 	loader.LogTarget = f.logTarget
 	live := setup.NewLive(loader)
 	options, err := live.Load()
 	if err != nil {
 		return err
 	}
+	f.firewall = loader.Backend
 	handler, err := openLog(f, live.Global(), outputs{stdout, stderr})
 	if err != nil {
 		return err
@@ -113,11 +114,14 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	open := openCutting(f.firewall, log)
 	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.Name(), Database: f.db}
 	ready := make(chan struct{})
+	keeper := firewall.NewKeeper(backend, firewall.KeeperOptions{
+		Log: log, Banned: open.banned, Trouble: func(err error) { events.trouble("firewall", err) },
+	})
+	wishes := firewallWishes{keeper: keeper, cutting: open}
+	wishes.apply(live.Agent().Firewall)
 	a := agent.New(agent.Parts{
-		Store: db,
-		Firewall: firewall.NewKeeper(backend, firewall.KeeperOptions{
-			Log: log, Banned: open.banned, Trouble: func(err error) { events.trouble("firewall", err) },
-		}),
+		Store:    db,
+		Firewall: keeper,
 		Book:     jail.NewBook(loader.BookConfig()),
 		Resolver: agent.NewResolver(),
 		Log:      log,
@@ -125,6 +129,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 			o, err := live.Load()
 			if err == nil {
 				logProblems(log, o.Problems)
+				wishes.apply(live.Agent().Firewall)
 			}
 			return o, err
 		},
@@ -221,7 +226,9 @@ func logProblems(log *slog.Logger, problems []control.Problem) {
 
 // check reads the configuration and says everything that is wrong with it.
 func check(f flags, stdout, stderr io.Writer) int {
-	r, err := setup.New(f.config, f.configSet).Check()
+	l := setup.New(f.config, f.configSet)
+	l.Backend = f.firewall
+	r, err := l.Check()
 	if err != nil {
 		fmt.Fprintf(stderr, "agentd: %v\n", err)
 		return 1

@@ -94,7 +94,7 @@ func TestProgramsOfFail2bansActions(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := setup.New(dir, true)
-	l.Scripts = true
+	l.Backend = "script"
 	o, err := l.Load()
 	if err != nil {
 		t.Fatal(err)

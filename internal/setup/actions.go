@@ -45,6 +45,7 @@ func (b *builder) actions(j *agent.Jail) {
 			j.Scripts = append(j.Scripts, d)
 			j.Actions = append(j.Actions, control.Action{Name: a.Name, Note: b.describeScript(a)})
 		default:
+			scope.Counted = b.firewall.Hits
 			j.Scopes = append(j.Scopes, scope)
 			j.Actions = append(j.Actions, control.Action{Name: a.Name, Native: true, Note: describe(scope)})
 		}

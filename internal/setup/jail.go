@@ -3,6 +3,7 @@ package setup
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,7 @@ import (
 // configuration does not. All that is wrong is returned, not only the first; with an error among it, the
 // jail cannot run. The date templates that filters share are kept in dates.
 func (l *Loader) Build(c *config.Jail, dates *date.Compiler, now time.Time) (agent.Jail, []config.Problem) {
-	b := builder{c: c, scripts: l.Scripts, ownLog: l.ownLog, fail2banLog: l.global.LogTarget}
+	b := builder{c: c, firewall: l.agent.Firewall, scripts: l.Backend == "script", ownLog: l.ownLog, fail2banLog: l.global.LogTarget}
 	j := agent.Jail{
 		Policy:   b.policy(),
 		Poll:     strings.HasPrefix(c.Backend, "polling"),
@@ -39,6 +40,7 @@ type builder struct {
 	ownLog string // the file that the daemon's log goes to, empty for none
 	// fail2banLog is where fail2ban.conf has fail2ban's log.
 	fail2banLog string
+	firewall    config.FirewallConf
 	scripts     bool // also the stock firewall actions are run as scripts
 	problems    []config.Problem
 }
@@ -89,7 +91,12 @@ func (b *builder) encoding() encoding.Encoding {
 }
 
 func (b *builder) ignore() agent.Ignore {
-	i := agent.Ignore{Entries: b.c.IgnoreIP, Self: b.c.IgnoreSelf, Command: b.c.IgnoreCommand}
+	// Whom nothing may block is not banned in the first place, so that no script blocks him either.
+	entries := slices.Clone(b.c.IgnoreIP)
+	for _, p := range b.firewall.Allow {
+		entries = append(entries, ident.FromPrefix(p).String())
+	}
+	i := agent.Ignore{Entries: entries, Self: b.c.IgnoreSelf, Command: b.c.IgnoreCommand}
 	for _, entry := range b.c.IgnoreIP {
 		if why := odd(entry); why != "" {
 			at := b.c.Origin("ignoreip")

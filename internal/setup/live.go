@@ -90,6 +90,13 @@ func (l *Live) Global() config.Global {
 	return l.loader.global
 }
 
+// Agent is what agent.conf says, as of the last load.
+func (l *Live) Agent() config.AgentConf {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.loader.Agent()
+}
+
 // Config is what a jail is made of, and its filter; the filter is nil if there is nothing that it looks for.
 // The error is control.ErrNoJail.
 func (l *Live) Config(name string) (config.Jail, *filter.Filter, error) {

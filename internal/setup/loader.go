@@ -28,14 +28,17 @@ type Loader struct {
 	// LogTarget is where the daemon's log goes, by fail2ban's names; empty is where fail2ban.conf says, or
 	// standard error. A jail that reads the daemon's log where it does not go is told from inside.
 	LogTarget string
-	// Scripts leaves the stock firewall actions to their scripts, too, instead of to our own firewall.
-	Scripts bool
+	// Backend is who keeps the banned out, by agent.conf's words; empty is what agent.conf says when it is
+	// read first. With "script" the stock firewall actions are left to their scripts, too.
+	Backend string
 
 	dir     string
 	must    bool                    // the folder was there once, or was asked for: the stock does not serve for it
 	running map[string]bool         // the jails of the last load that can run, or go on as they were
 	written map[string]*config.Jail // these jails, as they are written
 	global  config.Global           // of the last load
+	agent   config.AgentConf        // of the last reading
+	chosen  bool                    // Backend is from agent.conf
 	ownLog  string                  // the file that the daemon's log goes to, empty for none
 }
 
@@ -69,8 +72,19 @@ func (l *Loader) Read(enabled ...string) (*config.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the configuration: %w", err)
 	}
+	l.agent = c.Agent
+	switch wished := c.Agent.Firewall.Backend; {
+	case l.Backend == "":
+		l.Backend, l.chosen = wished, true
+	case l.chosen && l.Backend != wished:
+		at := c.Agent.Origin("firewall", "backend")
+		c.Problems = append(c.Problems, at.Problem(config.Warning, "", "the firewall stays "+l.Backend+" while agentd runs", "restart it: systemctl restart agentd"))
+	}
 	return c, nil
 }
+
+// Agent is what agent.conf says, as of the last reading.
+func (l *Loader) Agent() config.AgentConf { return l.agent }
 
 // options say how the configuration is read.
 func (l *Loader) options() config.Options {
@@ -161,7 +175,7 @@ func (l *Loader) Load() (agent.Options, error) {
 func (l *Loader) lost(jails []agent.Jail, problems []config.Problem) []config.Problem {
 	unclear := slices.IndexFunc(problems, func(p config.Problem) bool {
 		folder := filepath.Base(filepath.Dir(p.File))
-		return p.Severity == config.Error && p.Jail == "" && folder != "filter.d" && folder != "action.d"
+		return p.Severity == config.Error && p.Jail == "" && folder != "filter.d" && folder != "action.d" && !config.InAgentConf(p.File)
 	})
 	if unclear < 0 {
 		return nil
