@@ -138,14 +138,24 @@ func (r *Report) warn(what, next string) { r.Warnings = append(r.Warnings, what+
 
 // devices are what handles packets before netfilter does.
 func (r *Report) devices(f facts, names map[int]link) {
+	var seen []sighting
+	note := func(device string, s sighting) {
+		i := slices.IndexFunc(seen, func(other sighting) bool { return other.by == s.by && other.what == s.what })
+		if i < 0 {
+			i, seen = len(seen), append(seen, s)
+		}
+		seen[i].devices = append(seen[i].devices, device)
+	}
 	for _, l := range f.links {
 		if l.xdp == 0 {
 			continue
 		}
 		by := fmt.Sprintf("XDP program %d", l.xdp)
 		r.hook(Hook{Where: "xdp", Device: l.name, By: by, Effect: "passes by our rules: what it redirects or answers itself"})
-		r.warn(fmt.Sprintf("%s on %s sees packets before any firewall, and what it redirects or answers itself does not meet our rules", by, l.name),
-			fmt.Sprintf("find out what it does: bpftool prog show id %d; if it forwards packets, block in it, too, or take it off: ip link set dev %s xdp off", l.xdp, l.name))
+		note(l.name, sighting{
+			by: by, what: "sees packets before any firewall, and what it redirects or answers itself does not meet our rules",
+			next: fmt.Sprintf("find out what it does: bpftool prog show id %d; if it forwards packets, block in it, too, or take it off: ip link set dev %s xdp off", l.xdp, l.name),
+		})
 	}
 	for _, c := range f.filters {
 		device, to := names[c.device].name, names[c.sends]
@@ -165,15 +175,29 @@ func (r *Report) devices(f facts, names map[int]link) {
 				to.name = fmt.Sprintf("device %d", c.sends)
 			}
 			h.Effect = "passes by our rules: it sends packets out of " + to.name
-			r.warn(fmt.Sprintf("%s on %s sends packets straight out of %s, past every firewall", by, device, to.name),
-				show+"block behind "+to.name+", too, or route instead")
+			note(device, sighting{
+				by: by, what: "sends packets straight out of " + to.name + ", past every firewall",
+				next: show + "block behind " + to.name + ", too, or route instead",
+			})
 		case c.judges:
 			h.Effect = "passes by our rules: what it redirects itself"
-			r.warn(fmt.Sprintf("%s on %s sees packets before any firewall, and what it redirects does not meet our rules", by, device),
-				show+"if it forwards packets, block in it, too")
+			note(device, sighting{
+				by: by, what: "sees packets before any firewall, and what it redirects does not meet our rules",
+				next: show + "if it forwards packets, block in it, too",
+			})
 		}
 		r.hook(h)
 	}
+	for _, s := range seen {
+		r.warn(s.by+" on "+shortened(s.devices)+" "+s.what, s.next)
+	}
+}
+
+// sighting is something to be warned of, once for all the devices that have it.
+type sighting struct {
+	by, what string
+	devices  []string
+	next     string // with the first of the devices
 }
 
 // chains are those of nftables and iptables.

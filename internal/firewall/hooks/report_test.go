@@ -115,11 +115,23 @@ func TestTheChainOfIptablesThatIsOursIsMarked(t *testing.T) {
 func TestAReportIsBounded(t *testing.T) {
 	var f facts
 	for i := range 3 * maxHooks {
-		f.links = append(f.links, link{index: i + 1, name: fmt.Sprintf("v%d", i), xdp: 1})
+		f.links = append(f.links, link{index: i + 1, name: fmt.Sprintf("v%d", i), xdp: uint32(i + 1)})
 	}
 	r := evaluate(f)
 	if len(r.Hooks) != maxHooks || len(r.Warnings) != maxWarnings+1 || len(r.Unread) != 1 {
 		t.Errorf("%d hooks, %d warnings, unread %q", len(r.Hooks), len(r.Warnings), r.Unread)
+	}
+}
+
+func TestAProgramOfManyDevicesIsWarnedOfOnce(t *testing.T) {
+	var f facts
+	for i := range 200 {
+		f.links = append(f.links, link{index: i + 1, name: fmt.Sprintf("v%d", i)})
+		f.filters = append(f.filters, filter{device: i + 1, kind: "bpf", name: "pods", judges: true})
+	}
+	r := evaluate(f)
+	if len(r.Hooks) != 200 || len(r.Warnings) != 1 || !strings.HasPrefix(r.Warnings[0], "tc filter bpf pods on v0, v1, v2, v3, v4 and 195 more sees packets") {
+		t.Errorf("%d hooks, warnings %q", len(r.Hooks), r.Warnings)
 	}
 }
 

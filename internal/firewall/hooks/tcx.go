@@ -8,9 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxAsked is how many devices are asked for programs.
-const maxAsked = 4096
-
 // programQuery is what BPF_PROG_QUERY takes, union bpf_attr's member query. With no room for the numbers of
 // programs the kernel only counts them.
 type programQuery struct {
@@ -31,8 +28,8 @@ type programQuery struct {
 // nil on a kernel without.
 func readPrograms(links []link) (filters []filter, err error) {
 	for i, l := range links {
-		if i == maxAsked {
-			return filters, fmt.Errorf("only the bpf programs of the first %d devices: %w", maxAsked, errTooMuch)
+		if i == maxDevices {
+			return filters, fmt.Errorf("only the bpf programs of the first %d devices: %w", maxDevices, errTooMuch)
 		}
 		q := programQuery{device: uint32(l.index), attachType: unix.BPF_TCX_INGRESS}
 		_, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_QUERY, uintptr(unsafe.Pointer(&q)), unsafe.Sizeof(q))
