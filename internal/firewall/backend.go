@@ -38,6 +38,12 @@ type Backend interface {
 	Close(keep bool) error
 }
 
+// Tester is a Backend that can tell whether elements are there for less than what is left of them costs.
+type Tester interface {
+	// Test is Probe, but nothing but Present is told.
+	Test(s Set, prefixes []netip.Prefix) ([]Held, error)
+}
+
 // About says what a backend is.
 type About struct {
 	Name string

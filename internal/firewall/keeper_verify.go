@@ -54,12 +54,16 @@ func (k *Keeper) Verify(ctx context.Context, progress func(done, total int)) (Ve
 		v.Wanted += len(prefixes)
 	}
 	slices.SortFunc(sets, compareSets)
+	test := k.backend.Probe
+	if t, ok := k.backend.(Tester); ok {
+		test = t.Test
+	}
 	done := 0
 	for _, s := range sets {
 		for part := range slices.Chunk(bySet[s], verified) {
 			var held []Held
 			var failure error
-			if err := k.run(ctx, func() { held, failure = k.backend.Probe(s, part) }); err != nil {
+			if err := k.run(ctx, func() { held, failure = test(s, part) }); err != nil {
 				return v, err
 			}
 			if errors.Is(failure, ErrLost) {

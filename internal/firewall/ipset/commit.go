@@ -121,19 +121,24 @@ func (b *Backend) destroyOthers(keep map[string]bool) error {
 		return err
 	}
 	deadline := time.Now().Add(destroyTime)
+	stuck := map[string]bool{}
+	defer func() { b.stuck = stuck }()
 	for _, name := range names {
 		if keep[name] {
 			continue
 		}
 		err := destroy(b.socket, name)
 		// nf_tables lets go of a set some time after the rules that used it are gone.
-		for errors.Is(err, errBusy) && time.Now().Before(deadline) {
+		for errors.Is(err, errBusy) && !b.stuck[name] && time.Now().Before(deadline) {
 			time.Sleep(destroyPause)
 			err = destroy(b.socket, name)
 		}
 		switch {
 		case errors.Is(err, errBusy):
-			b.log.Warn("a set of ours stays, since rules of somebody else use it", "set", name)
+			if !b.stuck[name] {
+				b.log.Warn("a set of ours stays, since rules of somebody else use it", "set", name)
+			}
+			stuck[name] = true
 		case err != nil:
 			return failed("remove the set "+name, err)
 		}

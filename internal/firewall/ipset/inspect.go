@@ -19,6 +19,8 @@ const (
 	lookAgain = 10 * time.Second
 	// witnessMax is how many elements of each set are looked up between two counts.
 	witnessMax = 3
+	// doubtTime is for how long elements are counted at every look after it was asked what stands.
+	doubtTime = 20 * time.Second
 	// margin is how long before its end an element is no witness any more.
 	margin = 2 * time.Second
 )
@@ -54,12 +56,15 @@ func (b *Backend) witness(changes []firewall.Change, now time.Time) {
 	}
 }
 
-// schedule says when elements are counted next.
-type schedule struct{ next time.Time }
+// schedule says when elements are counted.
+type schedule struct {
+	doubt time.Time // until then always
+	next  time.Time
+}
 
-func (s *schedule) reset() { s.next = time.Time{} }
+func (s *schedule) reset(now time.Time) { s.doubt = now.Add(doubtTime) }
 
-func (s *schedule) due(now time.Time) bool { return !now.Before(s.next) }
+func (s *schedule) due(now time.Time) bool { return now.Before(s.doubt) || !now.Before(s.next) }
 
 func (s *schedule) took(start time.Time, d time.Duration) { s.next = start.Add(d * countShare) }
 
@@ -74,10 +79,9 @@ func (b *Backend) Inspect(limit int) (v firewall.View, err error) {
 	start := time.Now()
 	counting := limit != 0 || b.count.due(start)
 	for _, s := range sortedSets(b.sets) {
-		if counting {
+		err := b.checkSet(s, start)
+		if err == nil && counting {
 			err = b.countSet(s, &v)
-		} else {
-			err = b.checkSet(s, start)
 		}
 		if err != nil {
 			return firewall.View{}, err
