@@ -54,7 +54,7 @@ var imports = map[string][]string{
 	"internal/action": {"internal/ident", "internal/pytext", "golang.org/x/sys"},
 	"internal/agent": {
 		"internal/action", "internal/ident", "internal/filter", "internal/jail", "internal/source", "internal/store",
-		"internal/firewall", "internal/control", "golang.org/x/sync", "golang.org/x/text",
+		"internal/firewall", "internal/firewall/cidr", "internal/control", "golang.org/x/sync", "golang.org/x/text",
 	},
 	// What is made of a configuration, for the daemon and for the tools that judge without it.
 	"internal/setup": {

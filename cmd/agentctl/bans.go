@@ -15,6 +15,9 @@ import (
 )
 
 func banned(ctx context.Context, c *call) error {
+	if c.pages() {
+		return blocked(ctx, c)
+	}
 	limit, err := c.limit(0)
 	if err != nil {
 		return err
@@ -32,12 +35,22 @@ func banned(ctx context.Context, c *call) error {
 			return err
 		}
 	}
+	var listed []control.BlockedEntry
+	if _, ok := c.values["jail"]; id != "" && !ok && ident.Parse(id).IsAddr() {
+		x, err := c.client.Blocked(ctx, control.BlockedQuery{Owner: "feed:", Holds: id})
+		if err != nil {
+			return err
+		}
+		listed, b.Feeds = x.Entries, x.Entries
+	}
 	b.Bans = newest(b.Bans)
 	if limit > 0 && limit < len(b.Bans) {
 		b.Bans = b.Bans[:limit]
 	}
 	err = c.print(b, func(w io.Writer) {
+		showFeeds(w, listed)
 		switch {
+		case b.Total == 0 && len(listed) > 0:
 		case b.Total == 0 && id != "":
 			fmt.Fprintf(w, "%s is not banned.\n", safe(id))
 		case b.Total == 0:
@@ -56,7 +69,7 @@ func banned(ctx context.Context, c *call) error {
 			}
 		}
 	})
-	if err == nil && id != "" && b.Total == 0 {
+	if err == nil && id != "" && b.Total == 0 && len(listed) == 0 {
 		return errFound
 	}
 	return err

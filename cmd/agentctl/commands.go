@@ -40,10 +40,16 @@ func daemonCommands() []*command {
 			examples: []string{"agentctl status", "agentctl status sshd"},
 		},
 		{
-			name: "banned", usage: "banned [IP] [--jail JAIL] [--limit N]", max: 1, options: []string{"jail", "limit"}, run: banned,
-			brief:    "who is banned, or why an address is",
-			more:     "The newest come first. With an address, networks that hold it count; exits with 1 if it is not\nbanned.",
-			examples: []string{"agentctl banned --limit 20", "agentctl banned 192.0.2.1"},
+			name: "banned", usage: "banned [IP] [--jail JAIL | --feeds | --owner OWNER] [--within NETWORK] [--after ENTRY] [--hits] [--limit N]",
+			max: 1, options: []string{"jail", "limit", "owner", "within", "after", "feeds", "hits"}, run: banned,
+			brief: "who is banned, or why an address is",
+			more: "The newest come first. With an address, networks that hold it count, and feeds that list it; exits with 1\n" +
+				"if it is not blocked. With --feeds, --owner, --within, --hits or --after it shows what the firewall blocks in\n" +
+				"the order of addresses, with everybody who wants it, page by page: a million entries are no trouble.",
+			examples: []string{
+				"agentctl banned --limit 20", "agentctl banned 192.0.2.1", "agentctl banned --feeds --within 192.0.2.0/24",
+				"agentctl banned --owner jail:sshd --hits", "agentctl banned --feeds --json | jq -r '.entries[].prefix'",
+			},
 		},
 		{
 			name: "why", usage: "why IP", min: 1, max: 1, run: why,
@@ -79,10 +85,11 @@ func daemonCommands() []*command {
 			examples: []string{"agentctl reload"},
 		},
 		{
-			name: "firewall", usage: "firewall [--limit N]", options: []string{"limit"}, run: firewall,
-			brief:    "what the kernel holds",
-			more:     fmt.Sprintf("The limit is %d elements unless given.", firewallLimit),
-			examples: []string{"agentctl firewall --limit 20"},
+			name: "firewall", usage: "firewall [--limit N] | firewall verify", max: 1, options: []string{"limit"}, run: firewall,
+			brief: "how the firewall stands: sets, memory, and who else handles packets",
+			more: fmt.Sprintf("Shows %d elements unless --limit says otherwise. With verify, every element is looked up in the\n"+
+				"kernel; exits with 1 if it does not hold what it should.", firewallLimit),
+			examples: []string{"agentctl firewall", "agentctl firewall verify && echo right"},
 		},
 		{
 			name: "events", usage: "events --follow [--jail JAIL] [--kind KIND]", options: []string{"follow", "jail", "kind"}, run: events,

@@ -11,58 +11,6 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 )
 
-// firewallLimit is how many elements are shown unless more are asked for: a full set is long.
-const firewallLimit = 1000
-
-func firewall(ctx context.Context, c *call) error {
-	n, err := c.limit(firewallLimit)
-	if err != nil {
-		return err
-	}
-	f, err := c.client.Firewall(ctx, n)
-	if err != nil {
-		return err
-	}
-	return c.print(f, func(w io.Writer) { showFirewall(w, f) })
-}
-
-func showFirewall(w io.Writer, f control.Firewall) {
-	var facts facts
-	facts.add("Backend", append([]string{f.Backend}, f.Notes...)...)
-	facts.add("Holds", elements(f.FirewallState))
-	if f.Rebuilt > 0 {
-		facts.add("Rebuilt", plural(f.Rebuilt, "time", "times")+" since the start, because somebody else had changed the table")
-	}
-	if f.Error != "" {
-		facts.add("Error", f.Error)
-	}
-	facts.write(w)
-	if len(f.Sets) > 0 {
-		fmt.Fprintln(w)
-		t := newTable("SET", ">ELEMENTS")
-		for _, s := range f.Sets {
-			t.add(s.Name, s.Count)
-		}
-		t.write(w)
-	}
-	if len(f.Contents) == 0 {
-		return
-	}
-	fmt.Fprintln(w)
-	t := newTable("ELEMENT", "SET", "TIME LEFT")
-	for _, e := range f.Contents {
-		left := "permanent"
-		if e.Expires != nil {
-			left = seconds(max(0, *e.Expires))
-		}
-		t.add(e.Prefix, e.Set, left)
-	}
-	t.write(w)
-	if f.Truncated {
-		fmt.Fprintln(w, "… perhaps more: --limit 0 shows all")
-	}
-}
-
 func stop(ctx context.Context, c *call) error {
 	keep := c.flags["keep"]
 	if err := c.client.Stop(ctx, keep); err != nil {

@@ -242,7 +242,13 @@ func (f fake) Firewall(_ context.Context, limit int) (control.Firewall, error) {
 		return w, nil
 	}
 	n := int64(3600)
-	w.Sets = []control.Set{{Name: "tcp.22.reject.v4", Count: 2}, {Name: "all.drop.v6-64", Count: 1}}
+	w.Sets = []control.Set{{Name: "tcp.22.reject.v4", Count: 2, Desired: 2}, {Name: "all.drop.v6-64", Count: 1, Desired: 2}}
+	w.Memory, w.LastBatch = 5<<20, &control.Batch{Changes: 2, Seconds: 0.000045, At: *after(-time.Minute)}
+	w.Hooks = []control.Hook{
+		{Where: "ingress", Family: "netdev", Device: hostile, By: "table netdev x chain y", Effect: "before us: can send packets past us"},
+		{Where: "prerouting", Family: "inet", Priority: -300, By: "table inet palisade chain prerouting", Effect: "our rules", Ours: true},
+	}
+	w.Warnings = []string{"packets can pass at " + hostile + " → look at it"}
 	w.Contents = []control.Element{
 		{Set: "tcp.22.reject.v4", Prefix: "192.0.2.1", Expires: &n},
 		{Set: "tcp.22.reject.v4", Prefix: "198.51.100.7", Expires: &n},
@@ -252,6 +258,47 @@ func (f fake) Firewall(_ context.Context, limit int) (control.Firewall, error) {
 		w.Contents, w.Truncated = w.Contents[:limit], true
 	}
 	return w, nil
+}
+
+func (f fake) entries() []control.BlockedEntry {
+	until := *after(time.Hour)
+	return []control.BlockedEntry{
+		{Prefix: "192.0.2.1", Owners: []control.BlockedOwner{{Owner: "jail:sshd", Until: &until}, {Owner: "feed:drop"}}, Sets: []string{"feed.drop.v4", "tcp.22.reject.v4"}, Hits: &control.Hits{Present: true, Packets: 7, Bytes: 420}},
+		{Prefix: "198.51.100.0/24", Owners: []control.BlockedOwner{{Owner: "feed:" + hostile}}, Sets: []string{"feed.drop.v4-24"}},
+		{Prefix: "2001:db8::/64", Owners: []control.BlockedOwner{{Owner: "jail:web"}}, Sets: []string{"all.drop.v6-64"}},
+	}
+}
+
+func (f fake) Blocked(_ context.Context, q control.BlockedQuery) (control.Blocked, error) {
+	b := control.Blocked{Entries: []control.BlockedEntry{}}
+	if f.state == "empty" || q.Holds != "" && q.Holds != "198.51.100.7" {
+		return b, nil
+	}
+	for _, e := range f.entries() {
+		mine := q.Owner == "" || slices.ContainsFunc(e.Owners, func(o control.BlockedOwner) bool {
+			return o.Owner == q.Owner || strings.HasSuffix(q.Owner, ":") && strings.HasPrefix(o.Owner, q.Owner)
+		})
+		switch {
+		case !mine || e.Prefix <= q.After || q.Holds != "" && e.Prefix != "198.51.100.0/24":
+		case q.Limit > 0 && len(b.Entries) == q.Limit:
+			b.Next = b.Entries[len(b.Entries)-1].Prefix
+			return b, nil
+		default:
+			if !q.Hits {
+				e.Hits = nil
+			}
+			b.Entries = append(b.Entries, e)
+		}
+	}
+	return b, nil
+}
+
+func (f fake) Verify(_ context.Context, progress func(done, total int)) (control.Verification, error) {
+	progress(3, 3)
+	if f.state == "degraded" {
+		return control.Verification{Wanted: 3, Held: 3, Missing: 1, Strays: 1, Examples: []string{"tcp.22.reject.v4 192.0.2.1/32"}, Seconds: 0.002}, nil
+	}
+	return control.Verification{Right: true, Wanted: 3, Held: 3, Seconds: 0.001}, nil
 }
 
 func (f fake) Events(_ context.Context, each func(control.Event) error) error {

@@ -33,6 +33,11 @@ func options() []option {
 		{"now", "TIME", "no line is later: seconds since 1970, or 2026-11-22T12:00:00Z (default: when the log was last written)"},
 		{"release", "VERSION", "fail2ban's rules of 1.0 or 1.1 (default 1.1)"},
 		{"limit", "N", "show at most so many; 0 shows all"},
+		{"owner", "OWNER", "only what jail:NAME or feed:NAME wants; jail: and feed: are all of them"},
+		{"within", "NETWORK", "only what is inside of this network"},
+		{"after", "ENTRY", "go on behind this entry, as the page before says"},
+		{"feeds", "", "also what feeds block"},
+		{"hits", "", "how often each was met, where the firewall counts (hits = yes in agent.conf)"},
 		{"time", "TIME", "how long: 3600, 90m, 1d 12h, or -1 for ever"},
 	}
 }

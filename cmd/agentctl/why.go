@@ -30,6 +30,10 @@ func showReasons(w io.Writer, y control.Why, now time.Time) {
 	id := safe(y.ID)
 	if len(y.Bans) == 0 {
 		fmt.Fprintf(w, "%s is not banned\n", id)
+		showListed(w, y)
+		if len(y.Feeds) > 0 {
+			showKernel(w, y)
+		}
 		showNot(w, y, now)
 		return
 	}
@@ -40,6 +44,7 @@ func showReasons(w io.Writer, y control.Why, now time.Time) {
 		showWhyBan(w, y, b, now)
 	}
 	fmt.Fprintln(w)
+	showListed(w, y)
 	showKernel(w, y)
 	showNot(w, y, now)
 }
@@ -91,6 +96,13 @@ func showWhyBan(w io.Writer, y control.Why, b control.WhyBan, now time.Time) {
 			regex = l.Found
 			fmt.Fprintf(w, "    failregex %d: %s\n", l.Regex, safe(l.Found))
 		}
+	}
+}
+
+// showListed tells which feeds block it.
+func showListed(w io.Writer, y control.Why) {
+	for _, f := range y.Feeds {
+		fmt.Fprintf(w, "blocked by feed %s, which lists %s\n", safe(f.Feed), safe(f.Entry))
 	}
 }
 

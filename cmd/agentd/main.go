@@ -139,6 +139,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		Trouble:    events.trouble,
 		Configured: events.configured,
 		Reasons:    func() []string { return append(events.reasons(), open.reasons()...) },
+		Hooks:      lookAtHooks,
 		Ready:      func() { close(ready) },
 		About:      about,
 	}, options)

@@ -45,6 +45,10 @@ type Parts struct {
 	// Reasons tells what else is wrong with the process, for its health.
 	Reasons func() []string
 
+	// Hooks tells who handles packets on this machine besides the firewall, and what could pass by it; nil
+	// tells nothing.
+	Hooks func(ctx context.Context) (hooks []control.Hook, warnings []string, err error)
+
 	// Ready is called once, when the bans of the last run are enforced again and the logs are read.
 	Ready func()
 

@@ -10,6 +10,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/source"
 	"github.com/palisade-agent/palisade/internal/store"
@@ -104,6 +105,12 @@ type Firewall interface {
 	Status() firewall.Status
 	// Contents lists what the kernel holds, at most limit elements.
 	Contents(ctx context.Context, limit int) ([]firewall.Element, error)
+	// SetAllow says what nothing may block. It does not block.
+	SetAllow(allow cidr.Ranges)
+	// Find gives a page of what is blocked.
+	Find(ctx context.Context, q firewall.Query) (firewall.Page, error)
+	// Verify compares the kernel with what is wished.
+	Verify(ctx context.Context, progress func(done, total int)) (firewall.Verification, error)
 	// Close gives the firewall up after Run has ended: it stays as it is if keep is set, and is
 	// cleared otherwise.
 	Close(keep bool) error

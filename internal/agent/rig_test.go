@@ -17,6 +17,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/store"
 )
@@ -152,6 +153,16 @@ func (w *wall) Status() firewall.Status { return firewall.Status{Backend: "test"
 
 func (w *wall) Contents(context.Context, int) ([]firewall.Element, error) {
 	return []firewall.Element{{Set: "s", Prefix: netip.MustParsePrefix("192.0.2.1/32"), Timeout: time.Minute}}, nil
+}
+
+func (w *wall) SetAllow(cidr.Ranges) {}
+
+func (w *wall) Find(context.Context, firewall.Query) (firewall.Page, error) {
+	return firewall.Page{}, nil
+}
+
+func (w *wall) Verify(context.Context, func(done, total int)) (firewall.Verification, error) {
+	return firewall.Verification{}, nil
 }
 
 func (w *wall) Close(keep bool) error {

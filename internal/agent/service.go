@@ -65,7 +65,7 @@ func summary(name string, c jail.Counts) control.JailSummary {
 func (s service) firewall() control.FirewallState {
 	f := s.a.parts.Firewall.Status()
 	st := control.FirewallState{
-		Backend: f.Backend, Elements: f.Elements, Pending: f.Pending, Rebuilt: f.Rebuilds, Notes: f.Notes,
+		Backend: f.Backend, Elements: f.Elements, Desired: f.Desired, Pending: f.Pending, Rebuilt: f.Rebuilds, Notes: f.Notes,
 	}
 	if f.Err != nil {
 		st.Error = f.Err.Error()
@@ -285,28 +285,6 @@ func (s service) Reload(ctx context.Context) (control.ReloadResult, error) { ret
 
 // Stop begins the end.
 func (s service) Stop(ctx context.Context, keep bool) error { return s.a.Stop(ctx, keep) }
-
-// Firewall lists what the kernel holds.
-func (s service) Firewall(ctx context.Context, limit int) (control.Firewall, error) {
-	out := control.Firewall{FirewallState: s.firewall(), Sets: []control.Set{}, Contents: []control.Element{}}
-	for _, set := range s.a.parts.Firewall.Status().Sets {
-		out.Sets = append(out.Sets, control.Set{Name: set.Name, Count: set.Count})
-	}
-	elements, err := s.a.parts.Firewall.Contents(ctx, limit)
-	if err != nil {
-		return out, fmt.Errorf("read the kernel's sets: %w", err)
-	}
-	for _, e := range elements {
-		c := control.Element{Set: e.Set, Prefix: ident.FromPrefix(e.Prefix).String()}
-		if e.Timeout > 0 {
-			left := int64(e.Timeout / time.Second)
-			c.Expires = &left
-		}
-		out.Contents = append(out.Contents, c)
-	}
-	out.Truncated = limit > 0 && len(elements) >= limit
-	return out, nil
-}
 
 // Events sends events until ctx ends.
 func (s service) Events(ctx context.Context, each func(control.Event) error) error {

@@ -4,17 +4,18 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/filter"
+	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/ident"
 )
 
 const (
-	// whyElements is how many elements of the kernel's sets are looked through for one ID: reading a set of a
-	// million takes seconds, and slows down everybody who lists it.
-	whyElements = 200_000
+	// whyEntries is how many entries of the firewall are named: there is one per prefix length at most.
+	whyEntries = 200
 	// whyLogs is how many logs of a jail are named.
 	whyLogs = 20
 )
@@ -104,30 +105,33 @@ func (s service) explain(b *control.WhyBan, j Jail) {
 	b.LastLines = nil // they are in Lines
 }
 
-// inKernel looks what the kernel holds of an ID.
+// inKernel looks what the firewall wants of an ID, and what the kernel holds of that.
 func (s service) inKernel(ctx context.Context, id ident.ID, w *control.Why) {
-	switch st := s.a.parts.Firewall.Status(); {
-	case !id.IsAddr():
-		return
-	case st.Elements > whyElements:
-		w.Unsure = fmt.Sprintf("the kernel holds %d elements, which are too many to look through (agentctl firewall lists them)", st.Elements)
+	if !id.IsAddr() {
 		return
 	}
-	elements, err := s.a.parts.Firewall.Contents(ctx, 0)
+	b, err := s.a.parts.Firewall.Find(ctx, firewall.Query{Holds: id.Prefix(), Limit: whyEntries, Hits: true})
 	if err != nil {
 		w.Unsure = err.Error()
 		return
 	}
-	p := id.Prefix()
-	for _, e := range elements {
-		if !e.Prefix.Overlaps(p) || e.Prefix.Bits() > p.Bits() {
+	for _, e := range b.Entries {
+		text := ident.FromPrefix(e.Prefix).String()
+		for _, o := range e.Owners {
+			if feed, listed := strings.CutPrefix(o.Owner, "feed:"); listed {
+				w.Feeds = append(w.Feeds, control.WhyFeed{Feed: feed, Entry: text})
+			}
+		}
+		if e.Hits == nil || !e.Hits.Present {
 			continue
 		}
-		c := control.Element{Set: e.Set, Prefix: ident.FromPrefix(e.Prefix).String()}
-		if e.Timeout > 0 {
-			left := int64(e.Timeout / time.Second)
-			c.Expires = &left
+		for _, set := range e.Sets {
+			c := control.Element{Set: set, Prefix: text}
+			if e.Hits.Timeout > 0 {
+				left := int64(e.Hits.Timeout / time.Second)
+				c.Expires = &left
+			}
+			w.Kernel = append(w.Kernel, c)
 		}
-		w.Kernel = append(w.Kernel, c)
 	}
 }

@@ -118,6 +118,15 @@ func (c *Client) Firewall(ctx context.Context, limit int) (f Firewall, err error
 	return f, c.get(ctx, "/v1/firewall", url.Values{"limit": {strconv.Itoa(limit)}}, &f)
 }
 
+// Blocked asks for a page of what is blocked.
+func (c *Client) Blocked(ctx context.Context, q BlockedQuery) (b Blocked, err error) {
+	v := url.Values{"owner": {q.Owner}, "within": {q.Within}, "holds": {q.Holds}, "after": {q.After}, "limit": {strconv.Itoa(q.Limit)}}
+	if q.Hits {
+		v.Set("hits", "1")
+	}
+	return b, c.get(ctx, "/v1/blocked", v, &b)
+}
+
 // Ban asks for bans.
 func (c *Client) Ban(ctx context.Context, r BanRequest) (v ChangeResult, err error) {
 	return v, c.post(ctx, "/v1/ban", r, &v)
@@ -209,6 +218,33 @@ func (c *Client) Events(ctx context.Context, each func(Event) error) error {
 		return fmt.Errorf("%w any more: it has gone without a word", ErrNotRunning)
 	}
 	return nil
+}
+
+// Verify has the kernel compared with what is wished; progress is told how far it is.
+func (c *Client) Verify(ctx context.Context, progress func(done, total int)) (Verification, error) {
+	resp, err := c.send(ctx, http.MethodPost, "/v1/firewall/verify", nil)
+	if err != nil {
+		return Verification{}, err
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxEvent)
+	for lines.Scan() {
+		var l verifyLine
+		switch err := json.Unmarshal(lines.Bytes(), &l); {
+		case err != nil:
+			return Verification{}, c.foreign(err)
+		case l.Error != "":
+			return Verification{}, &answerError{l.Error, nil}
+		case l.Result != nil:
+			return *l.Result, nil
+		}
+		progress(l.Done, l.Total)
+	}
+	if ctx.Err() != nil {
+		return Verification{}, ctx.Err()
+	}
+	return Verification{}, fmt.Errorf("%w any more: it has gone without a word", ErrNotRunning)
 }
 
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {

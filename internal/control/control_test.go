@@ -88,6 +88,18 @@ func (d *daemon) Firewall(_ context.Context, limit int) (control.Firewall, error
 	return control.Firewall{Truncated: true}, d.note("firewall %d", limit)
 }
 
+func (d *daemon) Blocked(_ context.Context, q control.BlockedQuery) (control.Blocked, error) {
+	n := 7
+	return control.Blocked{Total: &n}, d.note("blocked %+v", q)
+}
+
+func (d *daemon) Verify(_ context.Context, progress func(done, total int)) (control.Verification, error) {
+	for i := range 1000 {
+		progress(i+1, 1000)
+	}
+	return control.Verification{Right: true, Wanted: 1000}, d.note("verify")
+}
+
 func (d *daemon) Events(ctx context.Context, each func(control.Event) error) error {
 	for i := 0; ; i++ {
 		if err := each(control.Event{Kind: "found", Count: i, ID: strings.Repeat("x", 1000)}); err != nil {
@@ -145,7 +157,13 @@ func TestEveryRequestArrivesAndIsAnswered(t *testing.T) {
 	check("reload", r.Jails, err, []string{"a"})
 	f, err := c.Firewall(ctx, 9)
 	check("firewall", f.Truncated, err, true)
-	want := []string{"status", "jail a/b ü?", `banned "192.0.2.0/24" 5`, "ban j [192.0.2.1] true", "unban [] true", "reload", "firewall 9"}
+	x, err := c.Blocked(ctx, control.BlockedQuery{Owner: "feed:", Within: "192.0.2.0/24", Holds: "192.0.2.1", After: "192.0.2.0/30", Limit: 3, Hits: true})
+	check("blocked", *x.Total, err, 7)
+	last, told := 0, 0
+	y, err := c.Verify(ctx, func(done, total int) { last = done; told++ })
+	check("verify", y.Right && last == 1000 && told > 10 && told < 200, err, true)
+	want := []string{"status", "jail a/b ü?", `banned "192.0.2.0/24" 5`, "ban j [192.0.2.1] true", "unban [] true", "reload", "firewall 9",
+		"blocked {Owner:feed: Within:192.0.2.0/24 Holds:192.0.2.1 After:192.0.2.0/30 Limit:3 Hits:true}", "verify"}
 	if !reflect.DeepEqual(d.asked, want) {
 		t.Errorf("asked\n%q\nwant\n%q", d.asked, want)
 	}

@@ -36,6 +36,18 @@ func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeM
 		}
 		reply(w)(v.Firewall(r.Context(), limit))
 	})
+	mux.HandleFunc("GET /v1/blocked", func(w http.ResponseWriter, r *http.Request) {
+		limit, err := number(r, "limit")
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		q := r.URL.Query()
+		reply(w)(v.Blocked(r.Context(), BlockedQuery{
+			Owner: q.Get("owner"), Within: q.Get("within"), Holds: q.Get("holds"), After: q.Get("after"), Limit: limit, Hits: q.Get("hits") == "1",
+		}))
+	})
+	mux.HandleFunc("POST /v1/firewall/verify", func(w http.ResponseWriter, r *http.Request) { verify(ctx, w, r, v) })
 	mux.HandleFunc("POST /v1/ban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Ban) })
 	mux.HandleFunc("POST /v1/unban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Unban) })
 	mux.HandleFunc("GET /v1/why", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Why(r.Context(), r.URL.Query().Get("id"))) })
@@ -142,6 +154,46 @@ func failWith(w http.ResponseWriter, status int, e wireError) {
 // writeJSON writes v; a peer that has gone has nobody to tell.
 func writeJSON(w http.ResponseWriter, v any) {
 	_ = json.NewEncoder(w).Encode(v)
+}
+
+// verifyLine is a line of the answer to a verification: how far it is, or the end.
+type verifyLine struct {
+	Done   int           `json:"done,omitempty"`
+	Total  int           `json:"total,omitempty"`
+	Result *Verification `json:"result,omitempty"`
+	Error  string        `json:"error,omitempty"`
+}
+
+// verify answers with lines of JSON until the result is there.
+func verify(ctx context.Context, w http.ResponseWriter, r *http.Request, s Service) {
+	both, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(ctx, cancel)()
+	if a, ok := w.(*answerWriter); ok {
+		a.stream = true
+	}
+	c := http.NewResponseController(w)
+	w.Header().Set("Content-Type", "application/jsonl")
+	w.WriteHeader(http.StatusOK)
+	encode := json.NewEncoder(w)
+	say := func(l verifyLine) {
+		if errors.Join(encode.Encode(l), c.Flush()) != nil {
+			cancel() // the peer has gone
+		}
+	}
+	last := 0
+	result, err := s.Verify(both, func(done, total int) {
+		// A hundred lines are enough of progress.
+		if done == total || done-last > total/100 {
+			last = done
+			say(verifyLine{Done: done, Total: total})
+		}
+	})
+	if err != nil {
+		say(verifyLine{Error: err.Error()})
+		return
+	}
+	say(verifyLine{Result: &result})
 }
 
 // stream sends events as lines of JSON as they happen, until the peer goes or ctx ends.

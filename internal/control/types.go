@@ -37,8 +37,12 @@ type Service interface {
 	Import(ctx context.Context, r ImportRequest) (ImportResult, error)
 	// Stop begins the end and returns. With keep, the firewall keeps its bans until the next start.
 	Stop(ctx context.Context, keep bool) error
-	// Firewall lists what the kernel holds, at most limit elements.
+	// Firewall tells how the firewall stands, with at most limit elements of the kernel's.
 	Firewall(ctx context.Context, limit int) (Firewall, error)
+	// Blocked gives a page of what is blocked, by bans and by feeds.
+	Blocked(ctx context.Context, q BlockedQuery) (Blocked, error)
+	// Verify compares the kernel with what is wished, and tells progress how far it is.
+	Verify(ctx context.Context, progress func(done, total int)) (Verification, error)
 	// Events sends events to each until ctx ends or each returns an error. Events that a slow peer
 	// could not take are replaced by one of kind "dropped".
 	Events(ctx context.Context, each func(Event) error) error
@@ -75,6 +79,7 @@ type Status struct {
 type FirewallState struct {
 	Backend  string   `json:"backend"`
 	Elements int      `json:"elements"`          // in the kernel
+	Desired  int      `json:"desired"`           // wished
 	Pending  int      `json:"pending"`           // wished, not acknowledged by the kernel yet
 	Error    string   `json:"error,omitempty"`   // why the last try failed
 	Notes    []string `json:"notes,omitempty"`   // as: the table is owned by the daemon
@@ -173,10 +178,18 @@ type Tally struct {
 	Last     time.Time `json:"last"`
 }
 
+// WhyFeed is a feed that lists an ID, or a network that holds it.
+type WhyFeed struct {
+	Feed  string `json:"feed"`
+	Entry string `json:"entry"` // as the firewall has it
+}
+
 // Banned answers a question for bans.
 type Banned struct {
-	Total int   `json:"total"` // in force, whatever the limit cut
-	Bans  []Ban `json:"bans"`
+	// Feeds are entries of feeds that hold the ID. agentctl adds them.
+	Feeds []BlockedEntry `json:"feeds,omitempty"`
+	Total int            `json:"total"` // in force, whatever the limit cut
+	Bans  []Ban          `json:"bans"`
 }
 
 // BanRequest asks for bans by hand.
@@ -222,6 +235,7 @@ type Why struct {
 	Tallies   []WhyTally   `json:"tallies,omitempty"`   // in jails that do not ban it
 	Histories []WhyHistory `json:"histories,omitempty"` // bans that are over, where jails remember
 	Ignored   []WhyIgnored `json:"ignored,omitempty"`   // jails that never ban it
+	Feeds     []WhyFeed    `json:"feeds,omitempty"`     // that list it
 	Kernel    []Element    `json:"kernel,omitempty"`    // what the kernel holds of it
 	// Unsure says why the kernel could not be asked.
 	Unsure string   `json:"unsure,omitempty"`
@@ -327,15 +341,88 @@ type Fail2banAnswer struct {
 // Firewall is what the kernel holds.
 type Firewall struct {
 	FirewallState
+	Memory    int64     `json:"memory,omitempty"` // about how much of the kernel's, in bytes; absent if not known
+	LastBatch *Batch    `json:"last_batch,omitempty"`
 	Sets      []Set     `json:"sets"`
+	Hooks     []Hook    `json:"hooks"`              // who handles packets on this machine, in the order of a packet's way
+	Warnings  []string  `json:"warnings,omitempty"` // what could pass by our rules
 	Contents  []Element `json:"contents"`
 	Truncated bool      `json:"truncated,omitempty"`
 }
 
+// Batch is a change of elements.
+type Batch struct {
+	Changes int       `json:"changes"` // elements
+	Seconds float64   `json:"seconds"` // until the kernel had acknowledged them
+	At      time.Time `json:"at"`
+}
+
+// Hook is a place at which somebody handles packets.
+type Hook struct {
+	Where    string `json:"where"` // "ingress", "prerouting", "input", ...
+	Family   string `json:"family,omitempty"`
+	Priority int    `json:"priority"` // lower ones come first
+	Device   string `json:"device,omitempty"`
+	By       string `json:"by"`
+	Effect   string `json:"effect"` // what it means for us
+	Ours     bool   `json:"ours,omitempty"`
+}
+
+// BlockedQuery asks for a page of what is blocked.
+type BlockedQuery struct {
+	Owner  string // as "jail:sshd"; all jails or feeds with "jail:" or "feed:"; empty for everybody's
+	Within string // a network that entries are to be inside of; empty for all
+	Holds  string // an address or network that entries are to hold; empty for all
+	After  string // Blocked.Next of the page before; empty for the first
+	Limit  int    // 1 to 10,000; 0 is 100
+	Hits   bool   // ask the kernel how often each was met
+}
+
+// Blocked is a page of what is blocked, in the order of addresses.
+type Blocked struct {
+	Entries []BlockedEntry `json:"entries"`
+	Next    string         `json:"next,omitempty"` // absent on the last page
+	Total   *int           `json:"total"`          // without regard to pages; null if it was not counted
+}
+
+// BlockedEntry is an address or network that is blocked.
+type BlockedEntry struct {
+	Prefix string         `json:"prefix"`
+	Owners []BlockedOwner `json:"owners"`
+	Sets   []string       `json:"sets"` // of the kernel
+	Hits   *Hits          `json:"hits,omitempty"`
+}
+
+// BlockedOwner is who wants an entry.
+type BlockedOwner struct {
+	Owner string     `json:"owner"`
+	Until *time.Time `json:"until"` // null: for ever, or for as long as a feed lists it
+}
+
+// Hits is what the kernel has counted for an entry. Only bans are counted, and only with hits = yes.
+type Hits struct {
+	Present bool   `json:"present"` // the kernel holds it
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Verification is the kernel compared with what is wished.
+type Verification struct {
+	Right    bool     `json:"right"`
+	Wanted   int      `json:"wanted"`
+	Held     int      `json:"held"` // -1: the kernel does not count
+	Missing  int      `json:"missing"`
+	Strays   int      `json:"strays"` // -1: not known
+	Examples []string `json:"examples,omitempty"`
+	Rules    string   `json:"rules,omitempty"` // what is wrong with them
+	Seconds  float64  `json:"seconds"`
+}
+
 // Set is one set in the kernel.
 type Set struct {
-	Name  string `json:"name"`
-	Count int    `json:"count"`
+	Name    string `json:"name"`
+	Count   int    `json:"count"`   // that the kernel has acknowledged
+	Desired int    `json:"desired"` // wished
 }
 
 // Element is one entry of a set in the kernel.
