@@ -78,13 +78,13 @@ func forgetPeak() {
 
 // idleCPU is how much of one core this process takes, on average, and the kernel's own threads that may
 // look after sets, in percent: those of work queues and soft interrupts, whoever's work they do. Of these
-// it is the median of short times, since others use them in bursts; work that comes less often than that
-// is not seen.
+// it is the lower quartile of short times, since others use them in bursts; work that comes less often
+// than that is not seen.
 func idleCPU(tb testing.TB, during time.Duration) float64 {
 	tb.Helper()
-	const windows = 12
+	const windows = 24
 	begin, before := time.Now(), cpuTimes(tb)
-	own, last := before[self], before
+	last := before
 	var kernel []float64
 	for range windows {
 		start := time.Now()
@@ -99,7 +99,7 @@ func idleCPU(tb testing.TB, during time.Duration) float64 {
 		kernel = append(kernel, sum.Seconds()/seconds(start))
 		last = now
 	}
-	return 100 * (median(kernel) + (last[self]-own).Seconds()/seconds(begin))
+	return 100 * (quantile(kernel, 0.25) + (last[self]-before[self]).Seconds()/seconds(begin))
 }
 
 const self = "this process"
@@ -107,11 +107,7 @@ const self = "this process"
 // cpuTimes tells how long who has run so far.
 func cpuTimes(tb testing.TB) map[string]time.Duration {
 	tb.Helper()
-	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		tb.Fatal(err)
-	}
-	times := map[string]time.Duration{self: time.Duration(u.Utime.Nano() + u.Stime.Nano())}
+	times := map[string]time.Duration{self: ownTime(tb)}
 	threads, err := filepath.Glob("/proc/[0-9]*/comm")
 	if err != nil {
 		tb.Fatal(err)
@@ -132,4 +128,14 @@ func cpuTimes(tb testing.TB) map[string]time.Duration {
 		times[path] = time.Duration(ns)
 	}
 	return times
+}
+
+// ownTime is how long this process has run so far.
+func ownTime(tb testing.TB) time.Duration {
+	tb.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		tb.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

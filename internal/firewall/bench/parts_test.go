@@ -61,6 +61,8 @@ func rows() []row {
 		{name: "restore", what: "100,000 bans at the start", unit: "s", goal: 0.5, tool: "fail2ban.ban", times: 100_000, title: fail2ban + ", 200 measured"},
 		{name: "feed.time", what: "feed of 1,000,000 hosts and 20,000 networks, from unsorted", unit: "s", goal: 1.5, tool: "ipset.feed.time", title: "ipset restore"},
 		{name: "feed.time", what: "  the same", unit: "s", goal: none, tool: "nft.feed.time", title: "nft -f, interval set"},
+		{name: "feed.cpu", what: "  CPU time of that", unit: "s", goal: none, tool: "ipset.feed.cpu", title: "ipset restore"},
+		{name: "feed.cpu", what: "  CPU time of that again", unit: "s", goal: none, tool: "nft.feed.cpu", title: "nft -f, interval set"},
 		{name: "feed.peak", what: "  peak memory of the process", unit: "MB", goal: 150, tool: "ipset.feed.peak", title: "ipset restore"},
 		{name: "feed.peak", what: "  peak memory of the process again", unit: "MB", goal: none, tool: "nft.feed.peak", title: "nft -f, interval set"},
 		{name: "feed.after", what: "  memory of the process afterwards", unit: "MB", goal: 150},

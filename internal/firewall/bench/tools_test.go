@@ -25,8 +25,14 @@ func (r *rig) tool(name string) string {
 	return path
 }
 
-// command runs a program, fed by a writer, and tells how long it took, and the most memory it used.
-func (r *rig) command(feed func(w io.Writer), name string, args ...string) (took, peak float64) {
+// usage is what a program used.
+type usage struct {
+	took, cpu float64 // seconds
+	peak      float64 // bytes
+}
+
+// command runs a program, fed by a writer.
+func (r *rig) command(feed func(w io.Writer), name string, args ...string) (u usage) {
 	r.Helper()
 	cmd := exec.CommandContext(r.Context(), name, args...)
 	if feed != nil {
@@ -50,11 +56,12 @@ func (r *rig) command(feed func(w io.Writer), name string, args ...string) (took
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.Fatalf("%s %s: %v: %.500s", name, args, err, out)
 	}
-	took = seconds(begin)
-	if u, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		peak = float64(u.Maxrss) * 1024
+	u.took = seconds(begin)
+	if used, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		u.peak = float64(used.Maxrss) * 1024
+		u.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	}
-	return took, peak
+	return u
 }
 
 // measureScript: one ban after the other as a script of an action does it.
@@ -65,8 +72,7 @@ func measureScript(r *rig) {
 	}, "nft", "-f", "-")
 	var took []float64
 	for i := range r.sizes.Tool {
-		t, _ := r.command(nil, "sh", "-c", fmt.Sprintf("nft add element inet bench s { %s timeout 1h }", banned(i).Addr()))
-		took = append(took, t)
+		took = append(took, r.command(nil, "sh", "-c", fmt.Sprintf("nft add element inet bench s { %s timeout 1h }", banned(i).Addr())).took)
 	}
 	r.of("script.median", median(took))
 }
@@ -81,7 +87,7 @@ func (r *rig) prefixes(f func(netip.Prefix)) {
 // measureNftFile: the large feed by nft, in the only kind of set that it has for networks.
 func measureNftFile(r *rig) {
 	r.tool("nft")
-	took, peak := r.command(func(w io.Writer) {
+	used := r.command(func(w io.Writer) {
 		fmt.Fprint(w, "add table inet bench\nadd set inet bench s { type ipv4_addr; flags interval; }\n")
 		separator := "add element inet bench s { "
 		r.prefixes(func(p netip.Prefix) {
@@ -90,15 +96,16 @@ func measureNftFile(r *rig) {
 		})
 		fmt.Fprint(w, " }\n")
 	}, "nft", "-f", "-")
-	r.of("nft.feed.time", took)
-	r.of("nft.feed.peak", peak/megabyte)
+	r.of("nft.feed.time", used.took)
+	r.of("nft.feed.cpu", used.cpu)
+	r.of("nft.feed.peak", used.peak/megabyte)
 }
 
 // measureIpsetRestore: the large feed by ipset, and a change of a feed as its users do it: a new set that
 // takes the other's place.
 func measureIpsetRestore(r *rig) {
 	r.tool("ipset")
-	load := func(set string, each func(func(netip.Prefix)), after string) (took, peak float64) {
+	load := func(set string, each func(func(netip.Prefix)), after string) usage {
 		return r.command(func(w io.Writer) {
 			fmt.Fprintf(w, "create %s hash:net hashsize 524288 maxelem 4000000\n", set)
 			each(func(p netip.Prefix) { fmt.Fprintf(w, "add %s %s\n", set, p) })
@@ -106,10 +113,11 @@ func measureIpsetRestore(r *rig) {
 		}, "ipset", "restore")
 	}
 	before := kernelMemory(r)
-	took, peak := load("large", r.prefixes, "")
+	used := load("large", r.prefixes, "")
 	r.of("ipset.feed.kernel", (kernelMemory(r)-before)/megabyte)
-	r.of("ipset.feed.time", took)
-	r.of("ipset.feed.peak", peak/megabyte)
+	r.of("ipset.feed.time", used.took)
+	r.of("ipset.feed.cpu", used.cpu)
+	r.of("ipset.feed.peak", used.peak/megabyte)
 	r.command(nil, "ipset", "destroy", "large")
 
 	version := func(v int) func(func(netip.Prefix)) {
@@ -120,8 +128,7 @@ func measureIpsetRestore(r *rig) {
 		}
 	}
 	load("feed", version(0), "")
-	took, _ = load("next", version(1), "swap feed next\ndestroy next\n")
-	r.of("ipset.delta", took)
+	r.of("ipset.delta", load("next", version(1), "swap feed next\ndestroy next\n").took)
 }
 
 // measureFail2ban: the real one, with its nftables action and one command for all bans; it has made a ban
