@@ -49,6 +49,7 @@ func (r *rig) start(o firewall.KeeperOptions) *keeper {
 	if err != nil {
 		r.Skipf("no %s here: %v", r.part.backend, err)
 	}
+	o.LargeAt = r.part.largeAt
 	k := &keeper{firewall.NewKeeper(b, o), r, nil, make(chan error, 1)}
 	ctx, stop := context.WithCancel(r.Context())
 	k.stop = stop

@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/ipset"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
 
@@ -12,6 +14,7 @@ type part struct {
 	name    string
 	backend string // empty: a tool
 	open    func() (firewall.Backend, error)
+	largeAt int // as of firewall.KeeperOptions
 	run     func(*rig)
 }
 
@@ -22,19 +25,44 @@ func (p part) String() string {
 	return p.backend + "." + p.name
 }
 
+func openNft() (firewall.Backend, error) { return nft.New(nft.Options{}) }
+
+func openIpset() (firewall.Backend, error) { return ipset.New(ipset.Options{}) }
+
+// openBoth keeps bans in the one and large feeds in the other.
+func openBoth() (firewall.Backend, error) {
+	bans, err := openNft()
+	if err != nil {
+		return nil, err
+	}
+	feeds, err := openIpset()
+	if err != nil {
+		return nil, errors.Join(err, bans.Close(false))
+	}
+	return firewall.Split(bans, feeds), nil
+}
+
 func parts() (out []part) {
-	for _, b := range []part{
-		{backend: "nft", open: func() (firewall.Backend, error) { return nft.New(nft.Options{}) }},
+	bans := []part{
+		{name: "ban", run: measureSingle},
+		{name: "many", run: measureMany},
+	}
+	feeds := []part{
+		{name: "feed", run: measureFeed},
+		{name: "meanwhile", run: measureMeanwhile},
+		{name: "delta", run: measureDelta},
+		{name: "packets", run: measurePackets},
+	}
+	for _, b := range []struct {
+		part
+		of []part
+	}{
+		{part{backend: "nft", open: openNft}, append(bans, feeds...)},
+		{part{backend: "ipset", open: openIpset}, append(bans, feeds...)},
+		{part{backend: "nft+ipset", open: openBoth, largeAt: 1000}, feeds},
 	} {
-		for _, p := range []part{
-			{name: "ban", run: measureSingle},
-			{name: "many", run: measureMany},
-			{name: "feed", run: measureFeed},
-			{name: "meanwhile", run: measureMeanwhile},
-			{name: "delta", run: measureDelta},
-			{name: "packets", run: measurePackets},
-		} {
-			p.backend, p.open = b.backend, b.open
+		for _, p := range b.of {
+			p.backend, p.open, p.largeAt = b.backend, b.open, b.largeAt
 			out = append(out, p)
 		}
 	}

@@ -34,7 +34,7 @@ type sizes struct {
 func whole() sizes {
 	return sizes{
 		Single: 3000, Burst: 10_000, Restore: 100_000, Hosts: 1_000_000, Networks: 20_000, Delta: 500_000,
-		Rounds: 5, Tool: 200, Fail2ban: 200, Idle: 12 * time.Second,
+		Rounds: 5, Tool: 200, Fail2ban: 200, Idle: 8 * time.Second,
 	}
 }
 
