@@ -153,39 +153,80 @@ func theChain(t *testing.T) string {
 	return ""
 }
 
+// deleteRule removes the rule that looks networks up that are closed for everything.
+func deleteRule(t *testing.T) {
+	t.Helper()
+	chain := theChain(t)
+	rule := regexp.MustCompile(`@all\.drop\.v4-24 .*# handle (\d+)`).FindStringSubmatch(tool(t, "", "nft", "-a", "list", "chain", "inet", "palisade", chain))
+	if rule == nil {
+		t.Fatal("no rule for all.drop")
+	}
+	tool(t, "", "nft", "delete", "rule", "inet", "palisade", chain, "handle", rule[1])
+}
+
 func TestPacketsAreStoppedAgainAfterOthersChangedAPlainTable(t *testing.T) {
 	if !packets.Inside(t) {
 		return
 	}
 	n := packets.New(t)
 	k, f, log := besieged(t, n, openNft(t, nft.Options{Plain: true}))
-	nftDo := func(name string, commands func(t *testing.T) string) incident {
-		return incident{name, func(t *testing.T) { t.Helper(); tool(t, commands(t), "nft", "-f", "-") }}
+	nftDo := func(name, commands string) incident {
+		return incident{name, func(t *testing.T) {
+			t.Helper()
+			tool(t, strings.ReplaceAll(commands, "CHAIN", theChain(t)), "nft", "-f", "-")
+		}}
 	}
 	suffer(t, k, f, log, []incident{
-		nftDo("flush ruleset", func(*testing.T) string { return "flush ruleset" }),
-		nftDo("delete table", func(*testing.T) string { return "delete table inet palisade" }),
-		nftDo("flush chain", func(t *testing.T) string { return "flush chain inet palisade " + theChain(t) }),
-		nftDo("delete chain", func(t *testing.T) string {
-			c := theChain(t)
-			return "flush chain inet palisade " + c + "\ndelete chain inet palisade " + c
-		}),
-		{"delete rule", func(t *testing.T) {
-			chain := theChain(t)
-			rule := regexp.MustCompile(`@all\.drop\.v4-24 .*# handle (\d+)`).FindStringSubmatch(tool(t, "", "nft", "-a", "list", "chain", "inet", "palisade", chain))
-			if rule == nil {
-				t.Fatal("no rule for all.drop")
-			}
-			tool(t, "", "nft", "delete", "rule", "inet", "palisade", chain, "handle", rule[1])
-		}},
-		nftDo("insert rule", func(t *testing.T) string { return "insert rule inet palisade " + theChain(t) + " accept" }),
-		nftDo("delete set", func(t *testing.T) string {
-			return "flush chain inet palisade " + theChain(t) + "\ndelete set inet palisade all.drop.v4-24"
-		}),
-		nftDo("flush set", func(*testing.T) string { return "flush set inet palisade all.drop.v4-24" }),
-		nftDo("flush set of a feed", func(*testing.T) string { return "flush set inet palisade feed.drop.v4-24" }),
-		nftDo("delete element", func(*testing.T) string { return "delete element inet palisade tcp.22.drop.v4 { 1.1.1.1 }" }),
+		nftDo("flush ruleset", "flush ruleset"),
+		nftDo("delete table", "delete table inet palisade"),
+		nftDo("flush chain", "flush chain inet palisade CHAIN"),
+		nftDo("delete chain", "flush chain inet palisade CHAIN\ndelete chain inet palisade CHAIN"),
+		{"delete rule", deleteRule},
+		nftDo("insert rule", "insert rule inet palisade CHAIN accept"),
+		nftDo("delete set", "flush chain inet palisade CHAIN\ndelete set inet palisade all.drop.v4-24"),
+		nftDo("flush set", "flush set inet palisade all.drop.v4-24"),
+		nftDo("flush set of a feed", "flush set inet palisade feed.drop.v4-24"),
+		nftDo("delete element", "delete element inet palisade tcp.22.drop.v4 { 1.1.1.1 }"),
 	})
+}
+
+func TestPacketsAreStoppedAgainAfterOthersChangedSetsAndRules(t *testing.T) {
+	if !packets.Inside(t) {
+		return
+	}
+	n := packets.New(t)
+	for _, flavour := range []string{"-nft", "-legacy"} {
+		t.Run("iptables"+flavour, func(t *testing.T) {
+			k, f, log := besieged(t, n, openIpset(t, flavour))
+			v4, v6 := "iptables"+flavour, "ip6tables"+flavour
+			do := func(name string, words ...string) incident {
+				return incident{name, func(t *testing.T) { t.Helper(); tool(t, "", words[0], words[1:]...) }}
+			}
+			suffer(t, k, f, log, []incident{
+				do("iptables -F", v4, "-w", "-t", "raw", "-F"),
+				do("ip6tables -F", v6, "-w", "-t", "raw", "-F"),
+				do("iptables -F PREROUTING", v4, "-w", "-t", "raw", "-F", "PREROUTING"),
+				do("iptables -F PALISADE", v4, "-w", "-t", "raw", "-F", "PALISADE"),
+				do("iptables -D", v4, "-w", "-t", "raw", "-D", "PREROUTING", "-j", "PALISADE"),
+				do("iptables -I", v4, "-w", "-t", "raw", "-I", "PREROUTING", "-j", "ACCEPT"),
+				{"iptables-restore of an empty table", func(t *testing.T) {
+					t.Helper()
+					tool(t, "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n", v4+"-restore")
+				}},
+				do("ipset flush of one", "ipset", "flush", "pal-all.drop.v4-24"),
+				do("ipset flush of a feed", "ipset", "flush", "pal-feed.drop.v4-24"),
+				do("ipset flush of all", "ipset", "flush"),
+				{"rules and sets removed", func(t *testing.T) {
+					t.Helper()
+					tool(t, "", v4, "-w", "-t", "raw", "-F")
+					waitFor(t, "the set can be destroyed", func() bool {
+						_, err := runTool(t, "", "ipset", "destroy", "pal-all.drop.v4-24")
+						return err == nil
+					})
+				}},
+			})
+		})
+	}
 }
 
 func TestPacketsMeetAnOwnedTableWhateverOthersDo(t *testing.T) {

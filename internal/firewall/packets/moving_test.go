@@ -96,7 +96,7 @@ func TestPacketNoneComesInWhileEverythingChanges(t *testing.T) {
 					}
 				}
 			}
-			for round := range 24 {
+			for round := range 12 {
 				extra := []firewall.Scope{{Owner: fmt.Sprintf("jail:%d", round), Protocols: []firewall.Protocol{"tcp"}, Ports: ports(uint16(100 + round))}}
 				if round%3 == 0 {
 					extra = nil

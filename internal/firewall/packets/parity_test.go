@@ -5,25 +5,48 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/firewall/ipset"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 	"github.com/palisade-agent/palisade/internal/firewall/packets"
 )
 
 // kind is a backend that stops packets.
-type kind struct {
-	name string
-	open func(*testing.T) firewall.Backend
-}
+type kind struct{ name, flavour string }
 
 func kinds() []kind {
-	return []kind{
-		{"nftables", func(t *testing.T) firewall.Backend { return openNft(t, nft.Options{}) }},
+	return []kind{{"nftables", ""}, {"ipset over iptables-nft", "-nft"}, {"ipset over iptables-legacy", "-legacy"}}
+}
+
+func (x kind) open(t *testing.T) firewall.Backend {
+	t.Helper()
+	if x.flavour == "" {
+		return openNft(t, nft.Options{})
 	}
+	return openIpset(t, x.flavour)
+}
+
+// openIpset opens the backend over a flavour of iptables.
+func openIpset(t *testing.T, flavour string) *ipset.Backend {
+	t.Helper()
+	for _, program := range []string{"iptables" + flavour, "ip6tables" + flavour, "ipset"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("no %s: run make deps as root", program)
+		}
+	}
+	b, err := ipset.New(ipset.Options{IPv4: "iptables" + flavour, IPv6: "ip6tables" + flavour})
+	if errors.Is(err, firewall.ErrPermission) || errors.Is(err, firewall.ErrUnsupported) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func openNft(t *testing.T, o nft.Options) *nft.Backend {

@@ -18,7 +18,7 @@ const (
 	// tries is how often what has not arrived is sent in all, so that a packet lost on the way is no
 	// answer.
 	tries = 3
-	// markerTries and markerWait bound the wait for a marker, which nobody blocks, each try.
+	// markerTries and markerWait bound the wait for a marker, which nobody blocks.
 	markerTries = 400
 	markerWait  = 50 * time.Millisecond
 
@@ -26,43 +26,38 @@ const (
 )
 
 // Arrived sends packets, of which any number may be under way at once, and tells where each arrived:
-// Nowhere if it was lost three times.
+// Nowhere if it was lost three times while everybody else's got through.
 func (n *Network) Arrived(tb testing.TB, packets []Packet) []Place {
 	tb.Helper()
-	out := make([]Place, len(packets))
 	first := n.tokens
 	n.tokens += uint32(len(packets))
+	missing := make([]int, len(packets))
 	for i := range packets {
 		n.arrive.expect(first+uint32(i), nil)
-		defer n.arrive.forget(first + uint32(i))
-	}
-	missing := make([]int, len(packets))
-	for i := range missing {
 		missing[i] = i
 	}
+	arrived := func(i int) bool { return n.arrive.of(first+uint32(i)).count > 0 }
 	for range tries {
-		for begin := 0; begin < len(missing); begin += burst {
-			part := missing[begin:min(begin+burst, len(missing))]
-			for _, i := range part {
-				n.emit(packets[i], packets[i].encode(first+uint32(i)))
-			}
-			n.settleAll(tb, func(yield func(Packet) bool) {
+		for part := range slices.Chunk(missing, burst) {
+			// Where a marker is lost, a packet may have been lost with it.
+			sound := false
+			for again := 0; !sound && again < markerTries; again++ {
+				sent := make([]Packet, 0, len(part))
 				for _, i := range part {
-					if !yield(packets[i]) {
-						return
+					if !arrived(i) {
+						n.emit(packets[i], packets[i].encode(first+uint32(i)))
+						sent = append(sent, packets[i])
 					}
 				}
-			})
-		}
-		var lost []int
-		for _, i := range missing {
-			if a := n.arrive.of(first + uint32(i)); a.count > 0 {
-				out[i] = a.where
-			} else {
-				lost = append(lost, i)
+				sound = n.settleAll(tb, slices.Values(sent))
 			}
 		}
-		missing = lost
+		missing = slices.DeleteFunc(missing, arrived)
+	}
+	out := make([]Place, len(packets))
+	for i := range packets {
+		out[i] = n.arrive.of(first + uint32(i)).where
+		n.arrive.forget(first + uint32(i))
 	}
 	return out
 }
@@ -102,8 +97,8 @@ func markers(p Packet) []Packet {
 	return out
 }
 
-// settleAll waits until what was sent before has arrived or never will.
-func (n *Network) settleAll(tb testing.TB, packets iter.Seq[Packet]) {
+// settleAll waits until what was sent before has arrived or never will. It is true if no marker was lost.
+func (n *Network) settleAll(tb testing.TB, packets iter.Seq[Packet]) bool {
 	tb.Helper()
 	ways := map[Packet]bool{}
 	for p := range packets {
@@ -111,13 +106,15 @@ func (n *Network) settleAll(tb testing.TB, packets iter.Seq[Packet]) {
 			ways[m] = true
 		}
 	}
+	sound := true
 	for way := range ways {
-		n.settle(tb, way)
+		sound = n.settle(tb, way) && sound
 	}
+	return sound
 }
 
-// settle waits until a marker has arrived.
-func (n *Network) settle(tb testing.TB, m Packet) {
+// settle waits until a marker has arrived. It is true if the first one did.
+func (n *Network) settle(tb testing.TB, m Packet) bool {
 	tb.Helper()
 	token := n.tokens
 	n.tokens++
@@ -125,15 +122,16 @@ func (n *Network) settle(tb testing.TB, m Packet) {
 	n.arrive.expect(token, news)
 	defer n.arrive.forget(token)
 	b := m.encode(token)
-	for range markerTries {
+	for i := range markerTries {
 		n.emit(m, b)
 		select {
 		case <-news:
-			return
+			return i == 0
 		case <-time.After(markerWait):
 		}
 	}
 	tb.Fatalf("nothing goes from %s (%s) to %s any more", m.At, m.From, m.To)
+	return false
 }
 
 // Flood is packets that are sent again and again.
