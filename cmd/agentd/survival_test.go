@@ -1,11 +1,13 @@
 package main
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -303,5 +305,35 @@ func TestPacketNoneComesInWhenPortsChangeWhileTheDaemonIsDown(t *testing.T) {
 			g.ctl("reload")
 			waitFor(g.t, 10*time.Second, "all is as it was", func() bool { return !g.open(bannedApp4, 22) && g.open(bannedApp4, 2222) })
 		}
+	})
+}
+
+// TestPacketNoneComesInWhenTheDaemonIsKilledInTheMiddleOfAChange kills it while a reload changes ports, at any
+// moment: the rules are the old ones, the new ones or both, and port 22 is closed in all of them.
+func TestPacketNoneComesInWhenTheDaemonIsKilledInTheMiddleOfAChange(t *testing.T) {
+	survivors(t, func(g *guard) {
+		lives := 12
+		if testing.Short() {
+			lives = 3
+		}
+		s := g.besiege(syn(bannedApp4, 22), syn(bannedApp6, 22), syn(bannedAll4, 443), syn(bannedAll6, 80))
+		for life := range lives {
+			g.configure([]string{"22,443", "20:30", "22,6000:7000", "22,80"}[life%4])
+			if err := g.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				g.t.Fatal(err)
+			}
+			time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
+			g.end(syscall.SIGKILL)
+			g.flow(s)
+			g.none(s, "after a kill in life "+strconv.Itoa(life))
+			g.start()
+			g.flow(s)
+			g.none(s, "after the start of life "+strconv.Itoa(life+1))
+		}
+		s.Stop(g.t)
+		g.t.Logf("%d packets sent, none came in", s.Sent())
+		g.configure("22,80")
+		g.ctl("reload")
+		waitFor(g.t, 10*time.Second, "the ports are those of the end", func() bool { return g.open(bannedApp4, 443) && !g.open(bannedApp4, 80) })
 	})
 }
