@@ -66,7 +66,7 @@ var imports = map[string][]string{
 	"internal/movein": {"internal/control", "modernc.org/sqlite"},
 	// What is wrong with a machine, before and after Palisade takes over.
 	"internal/doctor": {
-		"internal/action", "internal/agent", "internal/config", "internal/control", "internal/filter", "internal/firewall", "internal/firewall/hooks", "internal/firewall/nft",
+		"internal/action", "internal/agent", "internal/config", "internal/control", "internal/filter", "internal/firewall", "internal/firewall/hooks", "internal/firewall/ipset", "internal/firewall/nft",
 		"internal/ident", "internal/replay", "internal/setup", "internal/source", "golang.org/x/sys", "golang.org/x/text",
 	},
 	"internal/replay": {"internal/filter", "internal/ident", "internal/jail", "golang.org/x/text"},

@@ -252,29 +252,35 @@ func openBackend(f flags, log *slog.Logger) (firewall.Backend, error) {
 		return firewall.NewMemory(), nil
 	case "script": // nothing has a scope, and the bans are the scripts' alone
 		return firewall.NewNamedMemory("script", "the firewall is left to the action scripts"), nil
-	case "nft":
-		return firewallOr(nft.New(nft.Options{Log: log}))
-	case "ipset":
-		return firewallOr(ipset.New(ipset.Options{Log: log}))
 	}
-	b, err := nft.New(nft.Options{Log: log})
-	if !errors.Is(err, firewall.ErrUnsupported) {
-		return firewallOr(b, err)
+	var kinds []func() (firewall.Backend, error)
+	if f.firewall != "ipset" {
+		kinds = append(kinds, func() (firewall.Backend, error) { return nft.New(nft.Options{Log: log}) })
 	}
-	log.Info("there is no nftables; ipset and iptables take its place", "err", err)
-	instead, why := ipset.New(ipset.Options{Log: log})
-	if why != nil {
-		why = errors.Join(err, why)
+	if f.firewall != "nft" {
+		kinds = append(kinds, func() (firewall.Backend, error) { return ipset.New(ipset.Options{Log: log}) })
 	}
-	return firewallOr(instead, why)
+	return firstSupported(kinds, log)
 }
 
-// firewallOr keeps a nil of a backend's own type from being taken for a backend.
-func firewallOr[B firewall.Backend](b B, err error) (firewall.Backend, error) {
-	if err != nil {
-		return nil, fmt.Errorf("no firewall: %w", err)
+// firstSupported opens the first kind of firewall that the machine supports. Any other trouble than that it
+// does not is an error at once.
+func firstSupported(kinds []func() (firewall.Backend, error), log *slog.Logger) (firewall.Backend, error) {
+	var lacks error
+	for _, open := range kinds {
+		b, err := open()
+		if err == nil {
+			if lacks != nil {
+				log.Info("another firewall takes its place", "firewall", b.About().Name, "err", lacks)
+			}
+			return b, nil
+		}
+		lacks = errors.Join(lacks, err)
+		if !errors.Is(err, firewall.ErrUnsupported) {
+			break
+		}
 	}
-	return b, nil
+	return nil, fmt.Errorf("no firewall: %w", lacks)
 }
 
 // openStore opens the database. A damaged one is moved aside, loudly: the bans of the kernel's table

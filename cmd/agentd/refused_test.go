@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"log/slog"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/packets"
 )
 
@@ -37,6 +40,31 @@ func TestKernelWithoutPrivilegeIsToldAtTheStart(t *testing.T) {
 		}
 		if len(lines) != 1 || !strings.Contains(lines[0], "no permission") || !strings.Contains(lines[0], "CAP_NET_ADMIN") {
 			t.Errorf("--firewall %s: want one line with the reason and the next step:\n%s", firewall, out)
+		}
+	}
+}
+
+// TestAutoTakesTheFirstFirewallThatTheMachineSupports and tells of all that it does not.
+func TestAutoTakesTheFirstFirewallThatTheMachineSupports(t *testing.T) {
+	good := firewall.NewMemory()
+	gives := func(b firewall.Backend, err error) func() (firewall.Backend, error) {
+		return func() (firewall.Backend, error) { return b, err }
+	}
+	none := &firewall.Error{Op: "ask for nf_tables", Err: firewall.ErrUnsupported}
+	never := func() (firewall.Backend, error) { t.Error("one too many is opened"); return good, nil }
+	for _, c := range []struct {
+		name  string
+		kinds []func() (firewall.Backend, error)
+		want  error
+	}{
+		{"the first", []func() (firewall.Backend, error){gives(good, nil), never}, nil},
+		{"the second, where there is no first", []func() (firewall.Backend, error){gives(nil, none), gives(good, nil)}, nil},
+		{"neither", []func() (firewall.Backend, error){gives(nil, none), gives(nil, none)}, firewall.ErrUnsupported},
+		{"none, where the first is forbidden", []func() (firewall.Backend, error){gives(nil, firewall.ErrPermission), never}, firewall.ErrPermission},
+	} {
+		b, err := firstSupported(c.kinds, slog.New(slog.DiscardHandler))
+		if !errors.Is(err, c.want) || (err == nil) != (b == good) {
+			t.Errorf("%s: %v, %v", c.name, b, err)
 		}
 	}
 }

@@ -201,6 +201,10 @@ func illnessesOfTheMachine() []illness {
 		{"no /proc", func(p *patient) { p.o.Machine.Proc = p.path("none") }, Warn, "rights", "no such file", "mount /proc"},
 		{"root in a container", func(p *patient) { p.file("proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80405fb\n") }, Bad, "rights", "CAP_NET_ADMIN", "--cap-add"},
 		{"no nftables in the kernel", fails(&firewall.Error{Op: "probe", Err: firewall.ErrUnsupported}), Bad, "nftables", "probe", "modprobe nf_tables"},
+		{"no nftables in the kernel, but ipset", func(p *patient) {
+			fails(&firewall.Error{Op: "probe", Err: firewall.ErrUnsupported})(p)
+			p.o.Machine.Ipset = func() error { return nil }
+		}, Warn, "nftables", "ipset and iptables take its place", "nothing has to be done"},
 		{"nftables is forbidden to root", fails(firewall.ErrPermission), Bad, "nftables", "", "CAP_NET_ADMIN"},
 		{
 			"nftables is forbidden to others", func(p *patient) { fails(firewall.ErrPermission)(p); p.file("proc/self/status", user) },

@@ -19,6 +19,10 @@ func (x *exam) kernel(context.Context) {
 	case errors.Is(err, firewall.ErrPermission):
 		f.Found, f.Next = err.Error(), "give CAP_NET_ADMIN"
 		x.forbidden(f)
+	case errors.Is(err, firewall.ErrUnsupported) && x.m.Ipset() == nil:
+		f.Found = "not in this kernel (" + err.Error() + "); ipset and iptables take its place, and packets are dropped where they should be rejected"
+		f.Next = "nothing has to be done; with nf_tables (modprobe nf_tables) there is more"
+		x.warn(f)
 	case err != nil:
 		f.Found, f.Next = err.Error(), "load nf_tables with modprobe nf_tables; in a container, the host has to"
 		x.bad(f)

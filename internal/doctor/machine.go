@@ -17,6 +17,7 @@ import (
 
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/firewall/hooks"
+	"github.com/palisade-agent/palisade/internal/firewall/ipset"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
 
@@ -30,6 +31,8 @@ type Machine struct {
 	Path string
 	// Firewall tries nftables.
 	Firewall func() (nft.Features, error)
+	// Ipset tries what takes the place of nftables where there is none.
+	Ipset func() error
 	// Hooks looks at what else handles packets.
 	Hooks func(context.Context) (hooks.Report, error)
 	// Synchronised reports whether something keeps the clock right, and by how much it may be wrong.
@@ -56,6 +59,9 @@ func (m Machine) whole() Machine {
 	}
 	if m.Firewall == nil {
 		m.Firewall = nft.Probe
+	}
+	if m.Ipset == nil {
+		m.Ipset = ipset.Probe
 	}
 	if m.Hooks == nil {
 		m.Hooks = hooks.Look

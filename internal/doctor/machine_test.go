@@ -14,6 +14,7 @@ import (
 
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/hooks"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
 )
@@ -57,6 +58,7 @@ func newPatient(t *testing.T) *patient {
 		Machine: Machine{
 			Proc: p.path("proc"), Path: p.path("bin"),
 			Firewall:     func() (nft.Features, error) { return nft.Features{Owner: true, Reject: true}, nil },
+			Ipset:        func() error { return firewall.ErrUnsupported },
 			Hooks:        func(context.Context) (hooks.Report, error) { return hooks.Report{}, nil },
 			Synchronised: func() (bool, time.Duration, error) { return true, time.Millisecond, nil },
 			Free:         func(string) (int64, error) { return 1 << 40, nil },

@@ -89,6 +89,15 @@ func New(o Options) (*Backend, error) {
 	return b, nil
 }
 
+// Probe finds out whether there can be a Backend with the default iptables. The error tells why not.
+func Probe() error {
+	b, err := New(Options{})
+	if err != nil {
+		return err
+	}
+	return b.Close(true)
+}
+
 func (b *Backend) findPrograms(v4, v6 string) error {
 	p, err := findProgram(v4, false)
 	if err != nil {
