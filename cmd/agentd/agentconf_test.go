@@ -45,11 +45,12 @@ func TestPacketWhatAgentConfSaysOfTheFirewallCountsFromTheNextReload(t *testing.
 		waitFor(t, 20*time.Second, who+" is kept out", func() bool { return !g.open(who, 22) })
 	}
 	left, ended := connect(t, g.network, l, "198.18.0.1"), connect(t, g.network, l, "198.18.0.2")
-	g.ctl("ban", "app", "198.18.7.0/24")
+	g.ctl("ban", "app", "198.18.7.0/24", "198.18.9.8")
 	shut("198.18.7.9")
+	shut("198.18.9.8")
 
-	g.agentConf("[firewall]\nallow = 198.18.7.9 198.18.9.9\ncut = no\nhits = yes\n")
-	waitFor(t, 20*time.Second, "the allowed address comes in", func() bool { return g.open("198.18.7.9", 22) })
+	g.agentConf("[firewall]\nallow = 198.18.7.9 198.18.9.8 198.18.9.9\ncut = no\nhits = yes\n")
+	waitFor(t, 20*time.Second, "the allowed addresses come in", func() bool { return g.open("198.18.7.9", 22) && g.open("198.18.9.8", 22) })
 	shut("198.18.7.8")
 	if s := g.tell("firewall"); !strings.Contains(s, ".hits.v4") {
 		t.Errorf("elements do not count: %s", s)

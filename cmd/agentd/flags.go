@@ -47,7 +47,8 @@ Options:
                            says, /var/run/fail2ban/fail2ban.sock)
       --db PATH            database (default /var/lib/agentd/agentd.db)
       --firewall KIND      auto (nft, or else ipset), nft, ipset with iptables, script to leave the firewall
-                           to the action scripts alone, or memory to try things without privilege (default auto)
+                           to the action scripts alone, or memory to try things without privilege (default:
+                           backend of agent.conf, else auto)
       --log-target TARGET  stderr, stdout, syslog, journal or a file (default: logtarget of fail2ban.conf,
                            else stderr)
       --log-level LEVEL    CRITICAL, ERROR, WARNING, NOTICE, INFO or DEBUG (default: loglevel of

@@ -40,6 +40,9 @@ type agentPlace struct{ section, key string }
 // Origin says where a key of a section was set; zero if nowhere.
 func (a AgentConf) Origin(section, key string) Origin { return a.origins[agentPlace{section, key}] }
 
+// Given reports whether anything of it was set.
+func (a AgentConf) Given() bool { return len(a.origins) > 0 }
+
 // InAgentConf reports whether a file belongs to agent.conf alone, so that no jail depends on what is wrong
 // in it.
 func InAgentConf(file string) bool {

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -99,5 +100,25 @@ func TestCheckTellsWhatIsWrongInAgentConf(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is not told in\n%s", want, text)
 		}
+	}
+}
+
+func TestCheckTellsWhatCountsOfAgentConf(t *testing.T) {
+	var all []string
+	for n := range 22 {
+		all = append(all, fmt.Sprintf("192.0.2.%d", n))
+	}
+	for text, want := range map[string]string{
+		"[firewall]\nhits = yes\n":                             "agent.conf: [firewall] backend auto, cut yes, hits yes, feeds auto, allow nobody",
+		"[firewall]\ncut = no\nallow = 2001:db8::/32\n":        "agent.conf: [firewall] backend auto, cut no, hits no, feeds auto, allow 2001:db8::/32",
+		"[firewall]\nallow = " + strings.Join(all, " ") + "\n": "allow " + strings.Join(all[:20], " ") + " and 2 more",
+	} {
+		r := check(t, tree(t, oneJail(text)))
+		if got := strings.Join(r.Lines(), "\n"); !r.OK || !strings.Contains(got, want+"\n") {
+			t.Errorf("%q is not told in\n%s", want, got)
+		}
+	}
+	if r := check(t, tree(t, oneJail("[firewall]\n"))); r.Firewall != nil || strings.Contains(strings.Join(r.Lines(), "\n"), "agent.conf") {
+		t.Errorf("what says nothing is told of: %v", r.Lines())
 	}
 }
