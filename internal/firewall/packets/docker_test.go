@@ -49,7 +49,7 @@ func publishByNft(t *testing.T) (withdraw func()) {
 	tool(t, fmt.Sprintf(`
 table ip docker {
 	chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local tcp dport 8080 counter dnat to %s:80; }
-	chain forward { type filter hook forward priority filter; policy drop; ct state established,related accept; udp dport 9 accept; ip daddr %[1]s tcp dport 80 accept; }
+	chain forward { type filter hook forward priority filter; policy drop; ct state established,related accept; meta l4proto { tcp, udp } th dport 9 accept; ip daddr %[1]s tcp dport 80 accept; }
 }
 table ip6 docker {
 	chain prerouting { type nat hook prerouting priority dstnat; fib daddr type local tcp dport 8080 counter dnat to [%s]:80; }

@@ -71,7 +71,8 @@ func (n *Network) emit(p Packet, b []byte) {
 	_ = unix.Sendto(n.send[p.At][1], b, 0, &unix.SockaddrInet6{Addr: p.To.As16()})
 }
 
-// markers are packets that go the same ways as p, as far as its end may be, and that nobody blocks.
+// markers are packets that go the same ways as p, as far as its end may be, and that nobody blocks. They
+// come in by the same sockets.
 func markers(p Packet) []Packet {
 	choose := func(v4, v6 string) netip.Addr {
 		if p.From.Is4() {
@@ -80,7 +81,7 @@ func markers(p Packet) []Packet {
 		return netip.MustParseAddr(v6)
 	}
 	peers, host, inner := choose(Peers4, Peers6), choose(Host4, Host6), choose(Inner4, Inner6)
-	m := Packet{At: p.At, Proto: UDP, Port: markerPort}
+	m := Packet{At: p.At, Proto: p.Proto, Port: markerPort}
 	ways := [][2]netip.Addr{{peers, host}, {peers, inner}} // the host may pass on what was sent to itself
 	switch p.At {
 	case Host:
