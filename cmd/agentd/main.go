@@ -114,8 +114,10 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	open := openCutting(f.firewall, log)
 	about := control.Status{Version: version(), PID: os.Getpid(), Config: loader.Name(), Database: f.db}
 	ready := make(chan struct{})
+	backend, largeAt := withLargeFeeds(backend, f.firewall, live.Agent().Firewall.Feeds, log)
 	keeper := firewall.NewKeeper(backend, firewall.KeeperOptions{
-		Log: log, Banned: open.banned, Trouble: func(err error) { events.trouble("firewall", err) },
+		LargeAt: largeAt,
+		Log:     log, Banned: open.banned, Trouble: func(err error) { events.trouble("firewall", err) },
 	})
 	wishes := firewallWishes{keeper: keeper, cutting: open}
 	wishes.apply(live.Agent().Firewall)

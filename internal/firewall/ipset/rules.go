@@ -66,7 +66,10 @@ func render(l firewall.Layout, v6 bool, names map[firewall.Set]string) [2]table 
 			}
 		}
 	}
-	raw, mangle := table{v6: v6, name: "raw", chains: []chain{pre}}, table{v6: v6, name: "mangle"}
+	raw, mangle := table{v6: v6, name: "raw"}, table{v6: v6, name: "mangle"}
+	if len(pre.rules) > 1 { // where nothing is looked up there is nothing of ours
+		raw.chains = []chain{pre}
+	}
 	if both {
 		raw.chains = append(raw.chains, output)
 		mangle.chains = []chain{forward}
