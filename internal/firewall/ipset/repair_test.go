@@ -3,6 +3,7 @@ package ipset_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -195,6 +196,41 @@ func TestInspectNoticesWhatOthersChangeAndItIsRepaired(t *testing.T) {
 	}
 }
 
+func TestASetThatIsGoneBeforeItIsInUseIsLost(t *testing.T) {
+	if !packets.Inside(t) {
+		return
+	}
+	for _, o := range variants() {
+		t.Run(o.IPv4, func(t *testing.T) {
+			need(t, o)
+			b := open(t, o)
+			l := layoutOf(t, []firewall.Group{all}, "all.drop.v4", "all.drop.v6")
+			_, err := b.Survey(l)
+			must(t, err)
+			if err := b.Commit(l); !errors.Is(err, firewall.ErrLost) {
+				t.Errorf("rules for sets that were never made: %v", err)
+			}
+			must(t, b.Prepare(l))
+			tool(t, "", "ipset", "destroy", "pal-all.drop.v4")
+			ban := []firewall.Change{add(t, "all.drop.v4", "192.0.2.1/32", time.Hour), add(t, "all.drop.v6", "2001:db8::1/128", 0)}
+			if err := b.Apply(ban); !errors.Is(err, firewall.ErrLost) {
+				t.Errorf("elements for a set that is gone: %v", err)
+			}
+			if err := b.Commit(l); !errors.Is(err, firewall.ErrLost) {
+				t.Errorf("rules for a set that is gone: %v", err)
+			}
+			if _, err := b.Probe(l.Sets[0], []netip.Prefix{ban[0].Prefix}); !errors.Is(err, firewall.ErrLost) {
+				t.Errorf("a look into a set that is gone: %v", err)
+			}
+			if st := lay(t, b, l, ban...); len(st.Sets) != 1 {
+				t.Errorf("there are %v", st.Sets)
+			}
+			holds(t, b, "all.drop.v4 192.0.2.1/32 1h0m0s", "all.drop.v6 2001:db8::1/128")
+			must(t, b.Close(false))
+		})
+	}
+}
+
 func TestALegacyRuleThatIsExchangedForOneOfItsLengthIsNoticedInTheEnd(t *testing.T) {
 	if !packets.Inside(t) {
 		return
@@ -215,4 +251,27 @@ func TestALegacyRuleThatIsExchangedForOneOfItsLengthIsNoticedInTheEnd(t *testing
 			must(t, b.Close(false))
 		})
 	}
+}
+
+func TestBothKindsOfIptablesMayBeMixed(t *testing.T) {
+	if !packets.Inside(t) {
+		return
+	}
+	o := variants()[0]
+	o.IPv6 = variants()[1].IPv6
+	need(t, o)
+	b := open(t, o)
+	l := layoutOf(t, []firewall.Group{all}, "all.drop.v4", "all.drop.v6")
+	lay(t, b, l)
+	for _, program := range []string{o.IPv4, o.IPv6} {
+		if _, err := b.Inspect(0); err != nil {
+			t.Error(err)
+		}
+		tool(t, "", program, "-t", "raw", "-F", "PALISADE")
+		if _, err := b.Inspect(0); !errors.Is(err, firewall.ErrLost) {
+			t.Errorf("a chain emptied by %s: %v", program, err)
+		}
+		lay(t, b, l)
+	}
+	must(t, b.Close(false))
 }

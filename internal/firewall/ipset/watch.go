@@ -25,12 +25,12 @@ type legacyInfo struct {
 
 // feelPulse takes some microseconds. inMangle says that we have rules in the table mangle.
 func feelPulse(s *socket, programs []program, inMangle bool) (p pulse, err error) {
-	legacy := false
+	nft := false
 	for _, prog := range programs {
 		if !prog.legacy {
+			nft = true
 			continue
 		}
-		legacy = true
 		i := 0
 		if prog.v6 {
 			i = 2
@@ -44,7 +44,7 @@ func feelPulse(s *socket, programs []program, inMangle bool) (p pulse, err error
 			}
 		}
 	}
-	if !legacy {
+	if nft {
 		p.generation, err = readGeneration(s)
 	}
 	return p, err
