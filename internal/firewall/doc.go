@@ -10,7 +10,7 @@
 // only when they are acknowledged, and rebuilds everything in one step when it finds that somebody
 // else has changed the kernel's side.
 //
-// Backends: Memory in this package, for machines without privilege and for tests, and package nft.
+// Backends: Memory in this package, for machines without privilege and for tests, and packages nft and ipset.
 // Look at Keeper.Run for the loop, at Table.Delta for what is sent, at Layout for what stands around
 // the elements.
 package firewall
