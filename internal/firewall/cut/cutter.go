@@ -19,6 +19,9 @@ const (
 	// between is the least time from the start of one pass to that of the next: a pass looks at every
 	// socket and flow of the machine.
 	between = time.Second
+	// rest is how many times as long as a pass took nothing is done after it: where there are very many
+	// sockets and flows, a flood of bans still leaves three quarters of a core alone.
+	rest = 3
 	// queueMax is how many bans may wait; at about 100 bytes each.
 	queueMax = 65_536
 )
@@ -127,21 +130,22 @@ func (c *Cutter) Status() Status {
 func (c *Cutter) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var last time.Time // when the last pass began
+	var next time.Time // when the next pass may begin
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-c.notify:
 		}
-		timer.Reset(max(gather, between-time.Since(last)))
+		timer.Reset(max(gather, time.Until(next)))
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
 		}
-		last = time.Now()
+		began := time.Now()
 		c.pass()
+		next = began.Add(max(between, (1+rest)*time.Since(began)))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,11 +23,13 @@ type fakeKernel struct {
 	began      time.Time
 	at         []time.Duration
 	bans       []int
+	takes      time.Duration // a pass
 	sock, flow error
 }
 
 func (k *fakeKernel) sockets(m *matcher) (ended, failed int, err error) {
 	k.at, k.bans = append(k.at, time.Since(k.began)), append(k.bans, len(m.bans))
+	time.Sleep(k.takes)
 	return 2, 0, k.sock
 }
 
@@ -68,6 +71,28 @@ func TestBansOfAMomentAreCutTogetherAndAFloodAtMostOnceASecond(t *testing.T) {
 		}
 		if st := c.Status(); total != 350 || st.Bans != 350 || st.Sockets != 10 || st.Flows != 15 || st.Failures != 5 || st.Waiting != 0 {
 			t.Errorf("%d bans in passes: %+v", total, st)
+		}
+	})
+}
+
+func TestLongPassesLeaveTimeBetweenThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &fakeKernel{began: time.Now(), takes: 2 * time.Second}
+		c := newCutter(Options{}, k, none)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- c.Run(ctx) }()
+		for n := range 200 { // 20 seconds
+			c.Cut([]firewall.Ban{host(n)})
+			time.Sleep(100 * time.Millisecond)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		want := []time.Duration{50 * time.Millisecond, 8050 * time.Millisecond, 16050 * time.Millisecond}
+		if !slices.Equal(k.at, want) {
+			t.Errorf("passes of two seconds began at %v, not %v", k.at, want)
 		}
 	})
 }

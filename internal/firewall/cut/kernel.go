@@ -163,16 +163,7 @@ func flowEnd(m *matcher, payload []byte) []byte {
 	if len(payload) < nfgenmsg {
 		return nil
 	}
-	var tuple, keep []byte
-	attributes(payload[nfgenmsg:], func(typ uint16, value, whole []byte) {
-		switch typ {
-		case attrTupleOrig:
-			tuple = value
-			keep = appendPadded(keep, whole)
-		case attrID, attrZone:
-			keep = appendPadded(keep, whole)
-		}
-	})
+	tuple := attribute(payload[nfgenmsg:], attrTupleOrig)
 	addresses, ports := attribute(tuple, attrTupleIP), attribute(tuple, attrTuplePort)
 	source := attribute(addresses, attrSource4)
 	if source == nil {
@@ -192,7 +183,12 @@ func flowEnd(m *matcher, payload []byte) []byte {
 	}
 	b := begin(ctDelete, 0)
 	b = append(b, payload[0], unix.NFNETLINK_V0, 0, 0)
-	return finish(append(b, keep...))
+	attributes(payload[nfgenmsg:], func(typ uint16, _, whole []byte) {
+		if typ == attrTupleOrig || typ == attrID || typ == attrZone {
+			b = appendPadded(b, whole)
+		}
+	})
+	return finish(b)
 }
 
 func addressFamily(v6 bool) uint8 {
