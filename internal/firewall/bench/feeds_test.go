@@ -87,6 +87,16 @@ func measureMeanwhile(r *rig) {
 	for range r.sizes.Rounds {
 		k := r.start(firewall.KeeperOptions{Banned: func([]firewall.Ban) { acknowledged <- struct{}{} }})
 		k.sync()
+		// What is banned before the Keeper has settled is not told: until then nothing can be timed.
+		for told := false; !told; bans++ {
+			k.Submit(wishes(bans, 1))
+			k.sync()
+			select {
+			case <-acknowledged:
+				told = true
+			default:
+			}
+		}
 		contents := r.large().Ranges()
 		loaded := make(chan error, 1)
 		k.Replace(feed, contents)
