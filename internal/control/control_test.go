@@ -160,10 +160,12 @@ func TestEveryRequestArrivesAndIsAnswered(t *testing.T) {
 	x, err := c.Blocked(ctx, control.BlockedQuery{Owner: "feed:", Within: "192.0.2.0/24", Holds: "192.0.2.1", After: "192.0.2.0/30", Limit: 3, Hits: true})
 	check("blocked", *x.Total, err, 7)
 	last, told := 0, 0
-	y, err := c.Verify(ctx, func(done, total int) { last = done; told++ })
+	y, err := c.Verify(ctx, func(done, _ int) { last = done; told++ })
 	check("verify", y.Right && last == 1000 && told > 10 && told < 200, err, true)
-	want := []string{"status", "jail a/b ü?", `banned "192.0.2.0/24" 5`, "ban j [192.0.2.1] true", "unban [] true", "reload", "firewall 9",
-		"blocked {Owner:feed: Within:192.0.2.0/24 Holds:192.0.2.1 After:192.0.2.0/30 Limit:3 Hits:true}", "verify"}
+	want := []string{
+		"status", "jail a/b ü?", `banned "192.0.2.0/24" 5`, "ban j [192.0.2.1] true", "unban [] true", "reload", "firewall 9",
+		"blocked {Owner:feed: Within:192.0.2.0/24 Holds:192.0.2.1 After:192.0.2.0/30 Limit:3 Hits:true}", "verify",
+	}
 	if !reflect.DeepEqual(d.asked, want) {
 		t.Errorf("asked\n%q\nwant\n%q", d.asked, want)
 	}

@@ -73,9 +73,7 @@ func (f *feedSet) adopt(l cidr.Lists, bits int) {
 // TakePlan takes in what feeds want from now on.
 func (t *Table) TakePlan(p *FeedPlan) {
 	t.feeds.plan = p
-	for name, g := range p.groups {
-		t.feeds.groups[name] = g
-	}
+	maps.Copy(t.feeds.groups, p.groups)
 	if t.feeds.match() {
 		t.changed(false)
 	}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -433,7 +434,7 @@ func TestTableAgainstModel(t *testing.T) {
 		for i := range ops {
 			ops[i] = byte(r.Uint32())
 		}
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { play(t, append([]byte{10, 10, 10, 10}, ops...), seed) })
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) { play(t, append([]byte{10, 10, 10, 10}, ops...), seed) })
 	}
 }
 

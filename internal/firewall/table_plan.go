@@ -62,12 +62,13 @@ func (f *Feeds) SetScopes(scopes []Scope) {
 		named[s.Owner] = true
 		g := groupOf(s)
 		o := f.owners[s.Owner]
-		if o == nil {
+		switch {
+		case o == nil:
 			o = &feedOwner{}
 			f.owners[s.Owner] = o
-		} else if o.group.Name != g.Name {
+		case o.group.Name != g.Name:
 			f.stale[o.group.Name] = true
-		} else {
+		default:
 			continue
 		}
 		o.group = g
