@@ -120,6 +120,7 @@ func (f *flaky) Probe(s firewall.Set, prefixes []netip.Prefix) ([]firewall.Held,
 }
 
 func TestWhatAFailingKernelMissedIsHeldInTheEnd(t *testing.T) {
+	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	d := dice{rand.New(rand.NewPCG(seed, 2))}
@@ -166,6 +167,7 @@ type broken struct {
 func (b broken) Survey(firewall.Layout) (firewall.Standing, error) { return firewall.Standing{}, b.err }
 
 func TestAKernelThatCannotIsToldOfOnceAndGivenUp(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		err  error
@@ -175,6 +177,7 @@ func TestAKernelThatCannotIsToldOfOnceAndGivenUp(t *testing.T) {
 		{"another's table", &firewall.Error{Op: "claim the table", Err: fmt.Errorf("%w: %w", firewall.ErrOwned, syscall.EPERM), Hint: "stop the other one"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			log := &notebook{}
 			told := make(chan error, 10)
 			k := firewall.NewKeeper(broken{firewall.NewMemory(), c.err}, firewall.KeeperOptions{

@@ -191,13 +191,13 @@ func TestPacketsAreStoppedAgainAfterOthersChangedAPlainTable(t *testing.T) {
 }
 
 func TestPacketsAreStoppedAgainAfterOthersChangedSetsAndRules(t *testing.T) {
-	if !packets.Inside(t) {
-		return
-	}
-	n := packets.New(t)
+	t.Parallel()
 	for _, flavour := range []string{"-nft", "-legacy"} {
 		t.Run("iptables"+flavour, func(t *testing.T) {
-			k, f, log := besieged(t, n, openIpset(t, flavour))
+			if !packets.Inside(t) {
+				return
+			}
+			k, f, log := besieged(t, packets.New(t), openIpset(t, flavour))
 			v4, v6 := "iptables"+flavour, "ip6tables"+flavour
 			do := func(name string, words ...string) incident {
 				return incident{name, func(t *testing.T) { t.Helper(); tool(t, "", words[0], words[1:]...) }}

@@ -22,7 +22,7 @@ func Inside(tb testing.TB) bool {
 	if t, ok := tb.(*testing.T); ok {
 		t.Parallel() // it mostly waits
 	}
-	cmd := exec.CommandContext(tb.Context(), os.Args[0], "-test.run=^"+tb.Name()+"$", "-test.v", "-test.timeout=5m")
+	cmd := exec.CommandContext(tb.Context(), os.Args[0], "-test.run=^"+strings.ReplaceAll(tb.Name(), "/", "$/^")+"$", "-test.v", "-test.timeout=5m")
 	if _, bench := tb.(*testing.B); bench {
 		cmd.Args = []string{os.Args[0], "-test.run=^$", "-test.bench=^" + tb.Name() + "$", "-test.benchmem"}
 	}

@@ -58,14 +58,14 @@ func (d dice) many(n int) (out []netip.Prefix) {
 // grow and shrink by orders of magnitude, owners come and go, groups change their ports, the keeper ends
 // and another takes over.
 func TestPacketNoneComesInWhileEverythingChanges(t *testing.T) {
-	if !packets.Inside(t) {
-		return
-	}
-	n := packets.New(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	t.Parallel()
 	for _, x := range kinds() {
 		t.Run(x.name, func(t *testing.T) {
+			if !packets.Inside(t) {
+				return
+			}
+			n, seed := packets.New(t), rand.Uint64()
+			t.Logf("seed %d", seed)
 			d := dice{rand.New(rand.NewPCG(seed, 4))}
 			const always4, always6, sometimes, innocent = "1.1.1.1", "2a00:1::1", "1.1.9.9", "9.9.9.9"
 			scopes := func(extra ...firewall.Scope) []firewall.Scope {

@@ -163,25 +163,19 @@ func (d dice) story() []step {
 }
 
 func TestPacketsMeetInEveryBackendWhatTheModelSays(t *testing.T) {
-	if !packets.Inside(t) {
-		return
-	}
-	n := packets.New(t)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	for _, x := range kinds() {
-		t.Run(x.name, func(t *testing.T) {
-			d := dice{rand.New(rand.NewPCG(seed, 1))}
-			memory := firewall.NewMemory()
-			shadow, _ := keep(t, memory, firewall.KeeperOptions{})
-			k, _ := keep(t, x.open(t), firewall.KeeperOptions{})
-			w := &world{}
-			for _, s := range d.story() {
-				w.take(t, s, k, shadow)
-				compare(t, n, d, w, memory, s.name)
-			}
-		})
-	}
+	eachKind(t, func(x trial) {
+		t, seed := x.t, rand.Uint64()
+		t.Logf("seed %d", seed)
+		d := dice{rand.New(rand.NewPCG(seed, 1))}
+		memory := firewall.NewMemory()
+		shadow, _ := keep(t, memory, firewall.KeeperOptions{})
+		k, _ := keep(t, x.backend, firewall.KeeperOptions{})
+		w := &world{}
+		for _, s := range d.story() {
+			w.take(t, s, k, shadow)
+			compare(t, x.network, d, w, memory, s.name)
+		}
+	})
 }
 
 func remembered(m *firewall.Memory, p packets.Packet) bool {
