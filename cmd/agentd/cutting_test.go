@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,12 +46,7 @@ func TestPacketABanEndsTheConnectionsThatAreOpen(t *testing.T) {
 		return
 	}
 	sh(t, "mount --make-rprivate / && mount -t proc proc /proc")
-	g := &guard{t: t, dir: t.TempDir(), firewall: "nft", network: packets.New(t), log: &lockedBuffer{}}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("--- agentd said:\n%.6000s", g.log.String())
-		}
-	})
+	n := packets.New(t)
 	listeners := map[string]net.Listener{}
 	for _, port := range []string{"22", "443"} {
 		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp4", ":"+port)
@@ -60,17 +56,30 @@ func TestPacketABanEndsTheConnectionsThatAreOpen(t *testing.T) {
 		defer l.Close()
 		listeners[port] = l
 	}
-	g.configure("22")
-	g.start()
-	banned, spared := connect(t, g.network, listeners["22"], "198.18.0.1"), connect(t, g.network, listeners["22"], "198.18.0.2")
-	elsewhere := connect(t, g.network, listeners["443"], "198.18.0.1")
-	g.ctl("ban", "app", "198.18.0.1")
-	waitFor(t, 20*time.Second, "the banned address's connection ends", func() bool { return !silent(banned) })
-	if !silent(spared) || !silent(elsewhere) {
-		t.Error("the connection of another address, or to another port, has ended, too")
+	for _, firewall := range []string{"nft", "ipset"} {
+		t.Run(firewall, func(t *testing.T) {
+			if _, err := exec.LookPath(firewall); err != nil {
+				t.Skip(err)
+			}
+			g := &guard{t: t, dir: t.TempDir(), firewall: firewall, network: n, log: &lockedBuffer{}}
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("--- agentd said:\n%.6000s", g.log.String())
+				}
+			})
+			g.configure("22")
+			g.start()
+			banned, spared := connect(t, g.network, listeners["22"], "198.18.0.1"), connect(t, g.network, listeners["22"], "198.18.0.2")
+			elsewhere := connect(t, g.network, listeners["443"], "198.18.0.1")
+			g.ctl("ban", "app", "198.18.0.1")
+			waitFor(t, 20*time.Second, "the banned address's connection ends", func() bool { return !silent(banned) })
+			if !silent(spared) || !silent(elsewhere) {
+				t.Error("the connection of another address, or to another port, has ended, too")
+			}
+			if s := g.tell("status"); strings.Contains(s, "degraded") || strings.Contains(s, "open connections") {
+				t.Errorf("all is well, and the status says: %s", s)
+			}
+			g.end(syscall.SIGTERM)
+		})
 	}
-	if s := g.tell("status"); strings.Contains(s, "degraded") || strings.Contains(s, "open connections") {
-		t.Errorf("all is well, and the status says: %s", s)
-	}
-	g.end(syscall.SIGTERM)
 }
