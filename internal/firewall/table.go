@@ -48,6 +48,7 @@ type Table struct {
 	gate      uint64             // how far urgent has to be before Commit; 0: no matter
 	gateReach int                // how many wishes may still push it on
 	hold      uint64             // how far urgent has to be before anything is removed
+	feedLimit int                // how many changes of feeds Delta gives at most; 0: as many as of bans
 	met       bool               // the kernel has been surveyed before
 	strays    map[int32]struct{} // sets that may hold what is not known
 	buffer    []Change           // of Delta
@@ -319,6 +320,9 @@ func (t *Table) Delta(now time.Time, limit int) []Change {
 	}
 	t.feeds.staged = nil
 	if len(changes) == 0 {
+		if t.feedLimit > 0 {
+			limit = min(limit, t.feedLimit)
+		}
 		changes = t.feeds.next(changes, limit, t.phase == committed)
 		if len(changes) == 0 && t.phase == committed && t.feeds.stage == added {
 			if t.feeds.retire() {
