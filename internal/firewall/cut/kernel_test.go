@@ -349,8 +349,17 @@ func TestKernelPublishedPortsOfContainersAreMeantAsDialled(t *testing.T) {
 	if st := cut(t, port(80)...); st.Flows != 0 {
 		t.Errorf("a ban of port 80 ended what was dialled at 8080: %+v", st)
 	}
-	if st := cut(t, port(8080)...); st.Flows != 1 || tracked(t, "198.18.0.1/32") != 0 || tracked(t, "198.18.0.2/32") != 1 {
-		t.Errorf("after a ban of port 8080 %d flows are left: %+v", tracked(t, "198.18.0.1/32"), st)
+	// Nobody drops packets here, so a late acknowledgement of the peer's can begin a flow once more.
+	for try := 0; ; try++ {
+		st := cut(t, port(8080)...)
+		left := tracked(t, "198.18.0.1/32")
+		if left > 0 && try < 10 {
+			continue
+		}
+		if try == 0 && st.Flows == 0 || left > 0 || tracked(t, "198.18.0.2/32") != 1 {
+			t.Errorf("after a ban of port 8080 %d flows are left: %+v", left, st)
+		}
+		break
 	}
 }
 
