@@ -118,6 +118,8 @@ func showKernel(w io.Writer, y control.Why) {
 	switch {
 	case y.Unsure != "":
 		fmt.Fprintf(w, "in the kernel: not known: %s\n", safe(y.Unsure))
+	case len(y.Kernel) == 0 && len(y.Ignored) > 0:
+		fmt.Fprintln(w, "in the kernel: nothing: it is on a list of those who are never blocked")
 	case len(y.Kernel) == 0:
 		fmt.Fprintln(w, "in the kernel: nothing (scripts enforce it, or nobody: see the actions)")
 	}

@@ -52,10 +52,12 @@ func hasLarge(l Layout) bool {
 // About implements Backend.
 func (s *split) About() About {
 	a, b := s.main.About(), s.large.About()
-	return About{
-		Name: a.Name + ", and " + b.Name + " for large feeds", Notes: append(slices.Clone(a.Notes), b.Notes...),
-		CheckEvery: min(a.CheckEvery, b.CheckEvery),
+	a.CheckEvery = min(a.CheckEvery, b.CheckEvery)
+	if s.active {
+		a.Name += ", and " + b.Name + " for large feeds"
+		a.Notes = append(slices.Clone(a.Notes), b.Notes...)
 	}
+	return a
 }
 
 // Survey implements Backend.

@@ -57,15 +57,19 @@ func TestSplitLargeFeedsLiveElsewhere(t *testing.T) {
 					break
 				}
 			}
+			want := "memory"
+			if step.large {
+				want = "memory, and memory for large feeds"
+			}
+			if name := k.Status().Backend; name != want {
+				t.Errorf("%d elements: it calls itself %q", step.elements, name)
+			}
 			if a.Counts[s] != step.elements {
 				t.Errorf("%d elements: %v", step.elements, a.Counts)
 			}
 			if _, stopped := small.Verdict(netip.MustParseAddr("192.0.2.1"), 6, 22); !stopped {
 				t.Error("a ban is gone with a feed")
 			}
-		}
-		if name := k.Status().Backend; name != "memory, and memory for large feeds" {
-			t.Error(name)
 		}
 		if v, err := k.Verify(t.Context(), nil); err != nil || !v.Right() || v.Wanted != 1 {
 			t.Error(fmt.Sprintf("%+v", v), err)
