@@ -179,10 +179,12 @@ func (b *Backend) Survey(l firewall.Layout) (firewall.Standing, error) {
 	}
 	before := b.sets
 	b.rules, b.sets = nil, map[firewall.Set]*set{}
-	b.count.reset(time.Now())
 	names, err := readNames(b.socket)
 	if err != nil {
 		return st, err
+	}
+	if len(names) > 0 { // whoever takes them over compares their numbers
+		b.count.reset(time.Now())
 	}
 	slices.Sort(names) // a set's own name comes before its second
 	for _, name := range names {
