@@ -34,11 +34,13 @@ var imports = map[string][]string{
 	// Sets of addresses, compact.
 	"internal/firewall/cidr": {},
 	"internal/firewall/nft": {
-		"internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
+		"internal/netlink", "internal/firewall", "golang.org/x/sys", "github.com/google/nftables", "github.com/mdlayher/netlink",
 	},
-	"internal/firewall/ipset":     {"internal/firewall", "golang.org/x/sys"},
-	"internal/firewall/hooks":     {"golang.org/x/sys"},
-	"internal/firewall/cut":       {"internal/firewall", "golang.org/x/sys"},
+	"internal/firewall/ipset": {"internal/netlink", "internal/firewall", "golang.org/x/sys"},
+	"internal/firewall/hooks": {"internal/netlink", "golang.org/x/sys"},
+	"internal/firewall/cut":   {"internal/netlink", "internal/firewall", "golang.org/x/sys"},
+	// The kernel's messages, for those who talk to it.
+	"internal/netlink":            {"golang.org/x/sys"},
 	"internal/control":            {"golang.org/x/sys"},
 	"internal/control/f2b/pickle": {},
 	// fail2ban's commands, on the daemon's own control service.

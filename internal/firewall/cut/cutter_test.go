@@ -209,8 +209,11 @@ func FuzzAnswer(f *testing.F) {
 	if socketEnd(m, sock) == nil || flowEnd(m, flow) == nil {
 		f.Fatal("the seeds are not understood")
 	}
-	f.Add(finish(append(begin(sockDiagByFamily, 0), sock...)))
-	f.Add(finish(append(begin(ctGet, 0), flow...)))
+	for typ, payload := range map[uint16][]byte{sockDiagByFamily: sock, ctGet: flow} {
+		b := begin(typ, 0)
+		b.Buf = append(b.Buf, payload...)
+		f.Add(finish(b))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		_ = messages(data, func(_ uint16, payload []byte) {
 			_ = refusal(payload)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // Numbers of the kernel's that golang.org/x/sys/unix does not have.
@@ -120,9 +122,10 @@ func (k netlinkKernel) endAll(protocol int, op string, dump []byte, end func(pay
 
 func dumpSockets(v6 bool) []byte {
 	b := begin(sockDiagByFamily, unix.NLM_F_DUMP)
-	b = append(b, addressFamily(v6), unix.IPPROTO_TCP, 0, 0)
-	b = binary.NativeEndian.AppendUint32(b, openStates)
-	return finish(append(b, make([]byte, diagID)...))
+	b.Buf = append(b.Buf, addressFamily(v6), unix.IPPROTO_TCP, 0, 0)
+	b.Buf = binary.NativeEndian.AppendUint32(b.Buf, openStates)
+	b.Buf = append(b.Buf, make([]byte, diagID)...)
+	return finish(b)
 }
 
 // socketEnd gives the request that destroys a listed socket, or nil if that is not to be. The cookie in
@@ -146,14 +149,16 @@ func socketEnd(m *matcher, payload []byte) []byte {
 		return nil
 	}
 	b := begin(sockDestroy, 0)
-	b = append(b, payload[0], unix.IPPROTO_TCP, 0, 0)
-	b = binary.NativeEndian.AppendUint32(b, openStates)
-	return finish(append(b, id...))
+	b.Buf = append(b.Buf, payload[0], unix.IPPROTO_TCP, 0, 0)
+	b.Buf = binary.NativeEndian.AppendUint32(b.Buf, openStates)
+	b.Buf = append(b.Buf, id...)
+	return finish(b)
 }
 
 func dumpFlows(v6 bool) []byte {
 	b := begin(ctGet, unix.NLM_F_DUMP)
-	return finish(append(b, addressFamily(v6), unix.NFNETLINK_V0, 0, 0))
+	b.Buf = append(b.Buf, addressFamily(v6), unix.NFNETLINK_V0, 0, 0)
+	return finish(b)
 }
 
 // flowEnd gives the request that deletes a listed flow, or nil if that is not to be. Who began it and
@@ -163,29 +168,32 @@ func flowEnd(m *matcher, payload []byte) []byte {
 	if len(payload) < nfgenmsg {
 		return nil
 	}
-	tuple := attribute(payload[nfgenmsg:], attrTupleOrig)
-	addresses, ports := attribute(tuple, attrTupleIP), attribute(tuple, attrTuplePort)
-	source := attribute(addresses, attrSource4)
+	tuple := netlink.Attribute(payload[nfgenmsg:], attrTupleOrig)
+	addresses, ports := netlink.Attribute(tuple, attrTupleIP), netlink.Attribute(tuple, attrTuplePort)
+	source := netlink.Attribute(addresses, attrSource4)
 	if source == nil {
-		source = attribute(addresses, attrSource6)
+		source = netlink.Attribute(addresses, attrSource6)
 	}
 	peer, ok := netip.AddrFromSlice(source)
-	number := attribute(ports, attrProtoNum)
+	number := netlink.Attribute(ports, attrProtoNum)
 	if !ok || len(number) != 1 {
 		return nil
 	}
 	var port uint16
-	if p := attribute(ports, attrDestPort); len(p) == 2 {
+	if p := netlink.Attribute(ports, attrDestPort); len(p) == 2 {
 		port = binary.BigEndian.Uint16(p)
 	}
 	if !m.match(peer, number[0], port) {
 		return nil
 	}
 	b := begin(ctDelete, 0)
-	b = append(b, payload[0], unix.NFNETLINK_V0, 0, 0)
-	attributes(payload[nfgenmsg:], func(typ uint16, _, whole []byte) {
-		if typ == attrTupleOrig || typ == attrID || typ == attrZone {
-			b = appendPadded(b, whole)
+	b.Buf = append(b.Buf, payload[0], unix.NFNETLINK_V0, 0, 0)
+	netlink.Attributes(payload[nfgenmsg:], func(typ uint16, value []byte) {
+		switch typ {
+		case attrTupleOrig:
+			b.Bytes(typ|unix.NLA_F_NESTED, value...)
+		case attrID, attrZone:
+			b.Bytes(typ, value...)
 		}
 	})
 	return finish(b)

@@ -1,12 +1,13 @@
 package cut
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 const (
@@ -52,50 +53,35 @@ func failedTo(op string, err error) error {
 // socket talks to the kernel. It has one user at a time, and is not used again after an error of ask: the
 // rest of the answer may still be on its way.
 type socket struct {
-	fd int
-	in []byte
+	conn *netlink.Socket
+	in   []byte
 }
 
 func openSocket(protocol int) (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, protocol)
+	conn, err := netlink.Open(protocol, netlink.Options{Patience: answerTime})
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
 	}
-	limit := unix.NsecToTimeval(answerTime.Nanoseconds())
-	err = errors.Join(
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit),
-		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
-	)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare a netlink socket: %w", err), unix.Close(fd))
-	}
-	// Without it an error echoes all of its request.
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	return &socket{fd: fd, in: make([]byte, datagram)}, nil
+	return &socket{conn: conn, in: make([]byte, datagram)}, nil
 }
 
 // close gives up the socket. That it fails has no consequence; nil is fine.
 func (s *socket) close() {
 	if s != nil {
-		_ = unix.Close(s.fd)
+		_ = s.conn.Close()
 	}
 }
 
 func (s *socket) send(data []byte) error {
-	err := retry(func() error { return unix.Sendto(s.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}) })
-	if err != nil {
+	if err := s.conn.Send(data); err != nil {
 		return fmt.Errorf("ask the kernel: %w", err)
 	}
 	return nil
 }
 
 func (s *socket) receive(flags int) (data []byte, err error) {
-	err = retry(func() error {
-		n, _, err := unix.Recvfrom(s.fd, s.in, flags)
-		data = s.in[:max(n, 0)]
-		return err
-	})
-	return data, err
+	n, err := s.conn.Receive(s.in, flags)
+	return s.in[:max(n, 0)], err
 }
 
 // ask asks for a list and hands over its messages without their headers, until each is false: then the
@@ -172,78 +158,31 @@ func (s *socket) tell(requests [][]byte) (done, failed int, err error) {
 	return done, failed, nil
 }
 
-func retry(f func() error) error {
-	for {
-		if err := f(); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
+// begin begins a request; finish writes its length. One request at a time needs no sequence.
+func begin(typ, flags uint16) *netlink.Encoder {
+	e := &netlink.Encoder{Buf: make([]byte, 0, 160)}
+	e.Begin(typ, flags, 0)
+	return e
 }
 
-// begin begins a request; finish writes its length.
-func begin(typ, flags uint16) []byte {
-	b := make([]byte, 4, 160)
-	b = binary.NativeEndian.AppendUint16(b, typ)
-	b = binary.NativeEndian.AppendUint16(b, unix.NLM_F_REQUEST|flags)
-	return append(b, 0, 0, 0, 0, 0, 0, 0, 0) // sequence and port: one request at a time needs neither
-}
-
-func finish(b []byte) []byte {
-	binary.NativeEndian.PutUint32(b, uint32(len(b)))
-	return b
+func finish(e *netlink.Encoder) []byte {
+	e.End(0)
+	return e.Buf
 }
 
 // messages takes a datagram apart.
 func messages(data []byte, each func(typ uint16, payload []byte)) error {
-	for len(data) >= unix.SizeofNlMsghdr {
-		n := int(binary.NativeEndian.Uint32(data))
-		if n < unix.SizeofNlMsghdr || n > len(data) {
-			return fmt.Errorf("the kernel's answer has a message of %d bytes in %d", n, len(data))
-		}
-		each(binary.NativeEndian.Uint16(data[4:]), data[unix.SizeofNlMsghdr:n])
-		data = data[min((n+3)&^3, len(data)):]
-	}
-	return nil
+	return netlink.Messages(data, func(m netlink.Message) error {
+		each(m.Type, m.Payload)
+		return nil
+	})
 }
 
 // refusal is the error of an answer, nil if there is none.
 func refusal(payload []byte) error {
-	if len(payload) < 4 {
-		return nil
-	}
-	if errno := -int32(binary.NativeEndian.Uint32(payload)); errno > 0 {
-		return fmt.Errorf("the kernel refuses: %w", unix.Errno(errno))
+	m := netlink.Message{Payload: payload}
+	if errno := m.Errno(); errno != 0 && len(payload) >= 4 {
+		return fmt.Errorf("the kernel refuses: %w", errno)
 	}
 	return nil
-}
-
-// attributes takes a list of attributes apart; what is malformed ends it. Whole is the attribute with its
-// header.
-func attributes(data []byte, each func(typ uint16, value, whole []byte)) {
-	for len(data) >= unix.SizeofNlAttr {
-		n := int(binary.NativeEndian.Uint16(data))
-		if n < unix.SizeofNlAttr || n > len(data) {
-			return
-		}
-		each(binary.NativeEndian.Uint16(data[2:])&^(unix.NLA_F_NESTED|unix.NLA_F_NET_BYTEORDER), data[unix.SizeofNlAttr:n], data[:n])
-		data = data[min((n+3)&^3, len(data)):]
-	}
-}
-
-// attribute finds the first attribute of a type, nil if there is none.
-func attribute(data []byte, want uint16) (found []byte) {
-	attributes(data, func(typ uint16, value, _ []byte) {
-		if typ == want && found == nil {
-			found = value
-		}
-	})
-	return found
-}
-
-func appendPadded(b, attr []byte) []byte {
-	b = append(b, attr...)
-	for len(b)%unix.NLA_ALIGNTO != 0 {
-		b = append(b, 0)
-	}
-	return b
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // Numbers of the kernel that golang.org/x/sys/unix does not have.
@@ -69,21 +71,21 @@ func readLink(payload []byte) (l link, ok bool) {
 		return link{}, false
 	}
 	l.index = int(native(payload, 4))
-	attributes(payload[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
+	netlink.Attributes(payload[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
 		switch typ {
 		case unix.IFLA_IFNAME:
-			l.name = text(value)
+			l.name = netlink.Text(value)
 		case unix.IFLA_MASTER:
 			l.master = int(native(value, 0))
 		case unix.IFLA_LINKINFO:
-			l.kind = text(attribute(value, unix.IFLA_INFO_KIND))
+			l.kind = netlink.Text(netlink.Attribute(value, unix.IFLA_INFO_KIND))
 			for v, typ := range []uint16{attrBridgeCalls4, attrBridgeCalls6} {
-				on := attribute(value, unix.IFLA_INFO_DATA, typ)
+				on := netlink.Attribute(value, unix.IFLA_INFO_DATA, typ)
 				l.bridged[v] = l.kind == "bridge" && len(on) == 1 && on[0] != 0
 			}
 		case unix.IFLA_XDP:
-			if on := attribute(value, unix.IFLA_XDP_ATTACHED); len(on) > 0 && on[0] != 0 {
-				l.xdp = native(attribute(value, unix.IFLA_XDP_PROG_ID), 0)
+			if on := netlink.Attribute(value, unix.IFLA_XDP_ATTACHED); len(on) > 0 && on[0] != 0 {
+				l.xdp = native(netlink.Attribute(value, unix.IFLA_XDP_PROG_ID), 0)
 			}
 		}
 	})
@@ -128,7 +130,7 @@ func readIngress(payload []byte) (device int, ok bool) {
 	if len(payload) < sizeTc {
 		return 0, false
 	}
-	kind := text(attribute(payload[sizeTc:], unix.TCA_KIND))
+	kind := netlink.Text(netlink.Attribute(payload[sizeTc:], unix.TCA_KIND))
 	return int(native(payload, 4)), kind == "ingress" || kind == "clsact"
 }
 
@@ -137,11 +139,11 @@ func readFilter(payload []byte) (f filter, ok bool) {
 		return filter{}, false
 	}
 	body := payload[sizeTc:]
-	f.kind = text(attribute(body, unix.TCA_KIND))
-	options := attribute(body, unix.TCA_OPTIONS)
+	f.kind = netlink.Text(netlink.Attribute(body, unix.TCA_KIND))
+	options := netlink.Attribute(body, unix.TCA_OPTIONS)
 	if f.kind == "bpf" {
-		f.name = text(attribute(options, attrBPFName))
-		f.judges = native(attribute(options, attrBPFFlags), 0)&bpfDirectAction != 0
+		f.name = netlink.Text(netlink.Attribute(options, attrBPFName))
+		f.judges = native(netlink.Attribute(options, attrBPFFlags), 0)&bpfDirectAction != 0
 	}
 	// Where the list of actions stands among the options, by kind.
 	acts := map[string]uint16{"basic": 3, "bpf": 1, "cgroup": 1, "flow": 9, "flower": 3, "fw": 4, "matchall": 2, "route": 6, "u32": 7}
@@ -149,11 +151,11 @@ func readFilter(payload []byte) (f filter, ok bool) {
 	if !known || options == nil {
 		return f, options != nil
 	}
-	attributes(attribute(options, at), func(_ uint16, act []byte) {
-		if text(attribute(act, attrActKind)) != "mirred" {
+	netlink.Attributes(netlink.Attribute(options, at), func(_ uint16, act []byte) {
+		if netlink.Text(netlink.Attribute(act, attrActKind)) != "mirred" {
 			return
 		}
-		m := attribute(act, attrActOptions, attrMirred)
+		m := netlink.Attribute(act, attrActOptions, attrMirred)
 		if native(m, mirredAction) == redirectsOut && f.sends == 0 {
 			f.sends = int(native(m, mirredAction+4))
 		}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // Numbers of nf_tables that golang.org/x/sys/unix does not have.
@@ -98,29 +100,29 @@ func split(payload []byte) (family uint8, body []byte) {
 
 func (n *nftables) table(payload []byte) {
 	family, body := split(payload)
-	if big(attribute(body, unix.NFTA_TABLE_FLAGS))&unix.NFT_TABLE_F_DORMANT != 0 {
-		n.dormant[table{family, text(attribute(body, unix.NFTA_TABLE_NAME))}] = true
+	if big(netlink.Attribute(body, unix.NFTA_TABLE_FLAGS))&unix.NFT_TABLE_F_DORMANT != 0 {
+		n.dormant[table{family, netlink.Text(netlink.Attribute(body, unix.NFTA_TABLE_NAME))}] = true
 	}
 }
 
 func (n *nftables) chain(payload []byte) {
 	family, body := split(payload)
-	t := table{family, text(attribute(body, unix.NFTA_CHAIN_TABLE))}
-	name := text(attribute(body, unix.NFTA_CHAIN_NAME))
+	t := table{family, netlink.Text(netlink.Attribute(body, unix.NFTA_CHAIN_TABLE))}
+	name := netlink.Text(netlink.Attribute(body, unix.NFTA_CHAIN_NAME))
 	n.names[t] = append(n.names[t], name)
-	hook := attribute(body, unix.NFTA_CHAIN_HOOK)
-	where := whereOf(family, big(attribute(hook, unix.NFTA_HOOK_HOOKNUM)))
+	hook := netlink.Attribute(body, unix.NFTA_CHAIN_HOOK)
+	where := whereOf(family, big(netlink.Attribute(hook, unix.NFTA_HOOK_HOOKNUM)))
 	if hook == nil || where == "" || n.dormant[t] {
 		return
 	}
 	b := baseChain{in: t, chain: chain{
 		family: familyName(family), table: t.name, name: name, where: where,
-		priority: int(int32(big(attribute(hook, unix.NFTA_HOOK_PRIORITY)))),
+		priority: int(int32(big(netlink.Attribute(hook, unix.NFTA_HOOK_PRIORITY)))),
 	}}
-	if device := attribute(hook, unix.NFTA_HOOK_DEV); device != nil {
-		b.devices = []string{text(device)}
+	if device := netlink.Attribute(hook, unix.NFTA_HOOK_DEV); device != nil {
+		b.devices = []string{netlink.Text(device)}
 	}
-	if devices := names(attribute(hook, attrHookDevices)); devices != nil {
+	if devices := names(netlink.Attribute(hook, attrHookDevices)); devices != nil {
 		b.devices = devices
 	}
 	n.bases = append(n.bases, b)
@@ -129,14 +131,14 @@ func (n *nftables) chain(payload []byte) {
 func (n *nftables) flowtable(payload []byte) {
 	family, body := split(payload)
 	n.flows = append(n.flows, flowtable{
-		family: familyName(family), table: text(attribute(body, attrFlowtableTable)), name: text(attribute(body, attrFlowtableName)),
-		devices: names(attribute(body, attrFlowtableHook, attrFlowtableDevices)), used: big(attribute(body, attrFlowtableUse)) > 0,
+		family: familyName(family), table: netlink.Text(netlink.Attribute(body, attrFlowtableTable)), name: netlink.Text(netlink.Attribute(body, attrFlowtableName)),
+		devices: names(netlink.Attribute(body, attrFlowtableHook, attrFlowtableDevices)), used: big(netlink.Attribute(body, attrFlowtableUse)) > 0,
 	})
 }
 
 // names reads a list of devices.
 func names(list []byte) (out []string) {
-	attributes(list, func(_ uint16, value []byte) { out = append(out, text(value)) })
+	netlink.Attributes(list, func(_ uint16, value []byte) { out = append(out, netlink.Text(value)) })
 	return out
 }
 
@@ -144,34 +146,34 @@ func names(list []byte) (out []string) {
 func (r ruleset) add(t table, payload []byte) {
 	family, body := split(payload)
 	// Kernels that do not filter send the rules of all tables.
-	if family != t.family || text(attribute(body, unix.NFTA_RULE_TABLE)) != t.name {
+	if family != t.family || netlink.Text(netlink.Attribute(body, unix.NFTA_RULE_TABLE)) != t.name {
 		return
 	}
 	var x rule
 	device := false // the expression before has loaded the device's name
-	attributes(attribute(body, unix.NFTA_RULE_EXPRESSIONS), func(_ uint16, e []byte) {
-		data := attribute(e, unix.NFTA_EXPR_DATA)
+	netlink.Attributes(netlink.Attribute(body, unix.NFTA_RULE_EXPRESSIONS), func(_ uint16, e []byte) {
+		data := netlink.Attribute(e, unix.NFTA_EXPR_DATA)
 		loaded := false
-		switch text(attribute(e, unix.NFTA_EXPR_NAME)) {
+		switch netlink.Text(netlink.Attribute(e, unix.NFTA_EXPR_NAME)) {
 		case "meta":
-			loaded = big(attribute(data, unix.NFTA_META_KEY)) == unix.NFT_META_IIFNAME
+			loaded = big(netlink.Attribute(data, unix.NFTA_META_KEY)) == unix.NFT_META_IIFNAME
 		case "cmp":
-			if device && big(attribute(data, unix.NFTA_CMP_OP)) == unix.NFT_CMP_EQ {
-				x.loopback = x.loopback || strings.HasPrefix(string(attribute(data, unix.NFTA_CMP_DATA, unix.NFTA_DATA_VALUE)), "lo\x00")
+			if device && big(netlink.Attribute(data, unix.NFTA_CMP_OP)) == unix.NFT_CMP_EQ {
+				x.loopback = x.loopback || strings.HasPrefix(string(netlink.Attribute(data, unix.NFTA_CMP_DATA, unix.NFTA_DATA_VALUE)), "lo\x00")
 			}
 		case "fwd":
 			x.sends = true
 		case "immediate":
-			x.verdict(attribute(data, unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT))
+			x.verdict(netlink.Attribute(data, unix.NFTA_IMMEDIATE_DATA, unix.NFTA_DATA_VERDICT))
 		}
 		device = loaded
 	})
-	chain := text(attribute(body, unix.NFTA_RULE_CHAIN))
+	chain := netlink.Text(netlink.Attribute(body, unix.NFTA_RULE_CHAIN))
 	r[chain] = append(r[chain], x)
 }
 
 func (x *rule) verdict(data []byte) {
-	code := attribute(data, unix.NFTA_VERDICT_CODE)
+	code := netlink.Attribute(data, unix.NFTA_VERDICT_CODE)
 	if len(code) != 4 {
 		return
 	}
@@ -181,9 +183,9 @@ func (x *rule) verdict(data []byte) {
 	case unix.NFT_RETURN:
 		x.target = "RETURN"
 	case unix.NFT_JUMP:
-		x.target, x.jump = text(attribute(data, unix.NFTA_VERDICT_CHAIN)), true
+		x.target, x.jump = netlink.Text(netlink.Attribute(data, unix.NFTA_VERDICT_CHAIN)), true
 	case unix.NFT_GOTO:
-		x.target, x.goes = text(attribute(data, unix.NFTA_VERDICT_CHAIN)), true
+		x.target, x.goes = netlink.Text(netlink.Attribute(data, unix.NFTA_VERDICT_CHAIN)), true
 	}
 }
 

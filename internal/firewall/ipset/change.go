@@ -76,9 +76,9 @@ func change(s *socket, cmd uint8, changes []firewall.Change, target func(firewal
 }
 
 func (b *batch) add(c firewall.Change, timeout bool) error {
-	if b.open && len(b.w.buf)-b.inner > messageMax {
+	if b.open && len(b.w.Buf)-b.inner > messageMax {
 		b.close()
-		if len(b.w.buf) > sendMax {
+		if len(b.w.Buf) > sendMax {
 			if err := b.flush(); err != nil {
 				return err
 			}
@@ -87,22 +87,22 @@ func (b *batch) add(c firewall.Change, timeout bool) error {
 	if !b.open {
 		b.open = true
 		b.outer = b.w.command(b.cmd, unix.NLM_F_ACK, familyOf(b.set.V6))
-		b.w.text(attrSetName, b.name)
+		b.w.Text(attrSetName, b.name)
 		b.w.number(attrLine, 0)
-		b.inner = b.w.nest(attrADT)
+		b.inner = b.w.Nest(attrADT)
 	}
-	data := b.w.nest(attrData)
+	data := b.w.Nest(attrData)
 	b.w.element(c.Prefix)
 	if timeout {
 		b.w.number(attrTimeout, seconds(c.Timeout))
 	}
-	b.w.endNest(data)
+	b.w.EndNest(data)
 	return nil
 }
 
 func (b *batch) close() {
-	b.w.endNest(b.inner)
-	b.w.end(b.outer)
+	b.w.EndNest(b.inner)
+	b.w.End(b.outer)
 	b.open = false
 }
 
@@ -110,7 +110,7 @@ func (b *batch) flush() error {
 	if b.open {
 		b.close()
 	}
-	if len(b.w.buf) == 0 {
+	if len(b.w.Buf) == 0 {
 		return nil
 	}
 	err := b.socket.send(b.w)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // LookAgain has the next Inspect read the rules, as time would.
@@ -51,18 +52,18 @@ func Rules(l firewall.Layout) []string {
 // found in them.
 func ReadAll(data []byte) (total int) {
 	var h header
-	_ = messages(data, func(m message) error {
-		total += len(m.payload)
-		h.parse(m.body())
-		if m.errno() != 0 {
+	_ = netlink.Messages(data, func(m netlink.Message) error {
+		total += len(m.Payload)
+		h.parse(m.Body())
+		if m.Errno() != 0 {
 			total++
 		}
-		attributes(m.body(), func(_ uint16, value []byte) {
-			total += len(word(value))
-			_ = integer(value)
-			attributes(value, func(_ uint16, value []byte) { total += len(value) })
+		netlink.Attributes(m.Body(), func(_ uint16, value []byte) {
+			total += len(netlink.Text(value))
+			_ = netlink.Number(value)
+			netlink.Attributes(value, func(_ uint16, value []byte) { total += len(value) })
 		})
-		if e, ok := parseEntry(m.body()); ok && e.prefix.IsValid() {
+		if e, ok := parseEntry(m.Body()); ok && e.prefix.IsValid() {
 			total++
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 const (
@@ -41,17 +42,17 @@ func chooseRevisions(s *socket) (r revisions, err error) {
 	}{{typeHosts, 1, &r.hosts}, {typeNetworks, 3, &r.networks}} {
 		w := s.writer()
 		o := w.command(cmdType, unix.NLM_F_ACK, unix.NFPROTO_IPV4)
-		w.text(attrTypeName, t.name)
-		w.bytes(attrFamily, unix.NFPROTO_IPV4)
-		w.end(o)
+		w.Text(attrTypeName, t.name)
+		w.Bytes(attrFamily, unix.NFPROTO_IPV4)
+		w.End(o)
 		var lowest, highest uint8
-		err := s.query(w, func(m message) error {
-			attributes(m.body(), func(typ uint16, value []byte) {
+		err := s.query(w, func(m netlink.Message) error {
+			netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 				switch typ {
 				case attrRevision:
-					highest = uint8(integer(value))
+					highest = uint8(netlink.Number(value))
 				case attrRevisionMin:
-					lowest = uint8(integer(value))
+					lowest = uint8(netlink.Number(value))
 				}
 			})
 			return nil
@@ -71,15 +72,15 @@ func chooseRevisions(s *socket) (r revisions, err error) {
 func checkProtocol(s *socket) error {
 	const op = "ask the kernel for ipset"
 	w := s.writer()
-	w.end(w.command(cmdProtocol, unix.NLM_F_ACK, unix.AF_UNSPEC))
+	w.End(w.command(cmdProtocol, unix.NLM_F_ACK, unix.AF_UNSPEC))
 	var newest, oldest uint64
-	err := s.query(w, func(m message) error {
-		attributes(m.body(), func(typ uint16, value []byte) {
+	err := s.query(w, func(m netlink.Message) error {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			switch typ {
 			case attrProtocol:
-				newest = integer(value)
+				newest = netlink.Number(value)
 			case attrProtocolMin:
-				oldest = integer(value)
+				oldest = netlink.Number(value)
 			}
 		})
 		return nil
@@ -137,11 +138,11 @@ func readNames(s *socket) ([]string, error) {
 	w := s.writer()
 	o := w.command(cmdList, unix.NLM_F_DUMP, unix.AF_UNSPEC)
 	w.number(attrFlags, flagListNames)
-	w.end(o)
+	w.End(o)
 	var names []string
-	err := s.query(w, func(m message) error {
-		attributes(m.body(), func(typ uint16, value []byte) {
-			if name := word(value); typ == attrSetName && strings.HasPrefix(name, prefix) {
+	err := s.query(w, func(m netlink.Message) error {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
+			if name := netlink.Text(value); typ == attrSetName && strings.HasPrefix(name, prefix) {
 				names = append(names, name)
 			}
 		})
@@ -158,11 +159,11 @@ func readNames(s *socket) ([]string, error) {
 func readHeader(s *socket, name string) (header, error) {
 	w := s.writer()
 	o := w.command(cmdList, unix.NLM_F_DUMP, unix.AF_UNSPEC)
-	w.text(attrSetName, name)
+	w.Text(attrSetName, name)
 	w.number(attrFlags, flagListHeader)
-	w.end(o)
+	w.End(o)
 	h := header{name: name}
-	err := s.query(w, func(m message) error { h.parse(m.body()); return nil })
+	err := s.query(w, func(m netlink.Message) error { h.parse(m.Body()); return nil })
 	if err == nil && h.typ == "" {
 		err = unix.ENOENT
 	}
@@ -170,23 +171,23 @@ func readHeader(s *socket, name string) (header, error) {
 }
 
 func (h *header) parse(body []byte) {
-	attributes(body, func(typ uint16, value []byte) {
+	netlink.Attributes(body, func(typ uint16, value []byte) {
 		switch typ {
 		case attrTypeName:
-			h.typ = word(value)
+			h.typ = netlink.Text(value)
 		case attrFamily:
-			h.v6 = integer(value) == unix.NFPROTO_IPV6
+			h.v6 = netlink.Number(value) == unix.NFPROTO_IPV6
 		case attrData:
-			attributes(value, func(typ uint16, value []byte) {
+			netlink.Attributes(value, func(typ uint16, value []byte) {
 				switch typ {
 				case attrTimeout:
 					h.timeouts = true
 				case attrDataFlag:
-					h.counters = integer(value)&flagCounters != 0
+					h.counters = netlink.Number(value)&flagCounters != 0
 				case attrElements:
-					h.count = int(integer(value))
+					h.count = int(netlink.Number(value))
 				case attrMemory:
-					h.memory = int64(integer(value))
+					h.memory = int64(netlink.Number(value))
 				}
 			})
 		}
@@ -197,9 +198,9 @@ func (h *header) parse(body []byte) {
 func exists(s *socket, name string) (bool, error) {
 	w := s.writer()
 	o := w.command(cmdHeader, unix.NLM_F_ACK, unix.AF_UNSPEC)
-	w.text(attrSetName, name)
-	w.end(o)
-	err := s.query(w, func(message) error { return nil })
+	w.Text(attrSetName, name)
+	w.End(o)
+	err := s.query(w, func(netlink.Message) error { return nil })
 	if errors.Is(err, unix.ENOENT) {
 		return false, nil
 	}
@@ -223,11 +224,11 @@ func (r revisions) create(s *socket, name string, k kind, size int) error {
 	}
 	w := s.writer()
 	o := w.command(cmdCreate, unix.NLM_F_CREATE|unix.NLM_F_ACK, familyOf(k.v6))
-	w.text(attrSetName, name)
-	w.text(attrTypeName, k.typ)
-	w.bytes(attrRevision, revision)
-	w.bytes(attrFamily, familyOf(k.v6))
-	data := w.nest(attrData)
+	w.Text(attrSetName, name)
+	w.Text(attrTypeName, k.typ)
+	w.Bytes(attrRevision, revision)
+	w.Bytes(attrFamily, familyOf(k.v6))
+	data := w.Nest(attrData)
 	w.number(attrHashSize, buckets(size))
 	w.number(attrMaxElem, uint32(max(maxElements, min(2*size, 1<<31))))
 	if k.timeouts {
@@ -236,8 +237,8 @@ func (r revisions) create(s *socket, name string, k kind, size int) error {
 	if k.counters {
 		w.number(attrDataFlag, flagCounters)
 	}
-	w.endNest(data)
-	w.end(o)
+	w.EndNest(data)
+	w.End(o)
 	return s.send(w)
 }
 
@@ -245,8 +246,8 @@ func (r revisions) create(s *socket, name string, k kind, size int) error {
 func destroy(s *socket, name string) error {
 	w := s.writer()
 	o := w.command(cmdDestroy, unix.NLM_F_ACK, unix.AF_UNSPEC)
-	w.text(attrSetName, name)
-	w.end(o)
+	w.Text(attrSetName, name)
+	w.End(o)
 	if err := s.send(w); !errors.Is(err, unix.ENOENT) {
 		return err
 	}
@@ -257,11 +258,11 @@ func destroy(s *socket, name string) error {
 func test(s *socket, name string, p netip.Prefix) (bool, error) {
 	w := s.writer()
 	o := w.command(cmdTest, unix.NLM_F_ACK, familyOf(p.Addr().Is6()))
-	w.text(attrSetName, name)
-	data := w.nest(attrData)
+	w.Text(attrSetName, name)
+	data := w.Nest(attrData)
 	w.element(p)
-	w.endNest(data)
-	w.end(o)
+	w.EndNest(data)
+	w.End(o)
 	err := s.send(w)
 	if errors.Is(err, errExist) {
 		return false, nil
@@ -271,17 +272,17 @@ func test(s *socket, name string, p netip.Prefix) (bool, error) {
 
 // element writes the attributes that say which element is meant.
 func (w *writer) element(p netip.Prefix) {
-	ip := w.nest(attrIP)
+	ip := w.Nest(attrIP)
 	if a := p.Addr(); a.Is6() {
 		b := a.As16()
-		w.bytes(attrIPv6|unix.NLA_F_NET_BYTEORDER, b[:]...)
+		w.Bytes(attrIPv6|unix.NLA_F_NET_BYTEORDER, b[:]...)
 	} else {
 		b := a.As4()
-		w.bytes(attrIPv4|unix.NLA_F_NET_BYTEORDER, b[:]...)
+		w.Bytes(attrIPv4|unix.NLA_F_NET_BYTEORDER, b[:]...)
 	}
-	w.endNest(ip)
+	w.EndNest(ip)
 	if !p.IsSingleIP() {
-		w.bytes(attrCIDR, uint8(p.Bits()))
+		w.Bytes(attrCIDR, uint8(p.Bits()))
 	}
 }
 
@@ -295,14 +296,14 @@ type entry struct {
 func readEntries(s *socket, name string, each func(entry) error) error {
 	w := s.writer()
 	o := w.command(cmdList, unix.NLM_F_DUMP, unix.AF_UNSPEC)
-	w.text(attrSetName, name)
-	w.end(o)
-	return s.query(w, func(m message) (err error) {
-		attributes(m.body(), func(typ uint16, value []byte) {
+	w.Text(attrSetName, name)
+	w.End(o)
+	return s.query(w, func(m netlink.Message) (err error) {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			if typ != attrADT {
 				return
 			}
-			attributes(value, func(_ uint16, value []byte) {
+			netlink.Attributes(value, func(_ uint16, value []byte) {
 				if e, ok := parseEntry(value); ok && err == nil {
 					err = each(e)
 				}
@@ -316,18 +317,18 @@ func readEntries(s *socket, name string, each func(entry) error) error {
 func parseEntry(data []byte) (e entry, ok bool) {
 	length := -1
 	var addr netip.Addr
-	attributes(data, func(typ uint16, value []byte) {
+	netlink.Attributes(data, func(typ uint16, value []byte) {
 		switch typ {
 		case attrIP:
-			attributes(value, func(_ uint16, value []byte) { addr, _ = netip.AddrFromSlice(value) })
+			netlink.Attributes(value, func(_ uint16, value []byte) { addr, _ = netip.AddrFromSlice(value) })
 		case attrCIDR:
-			length = int(integer(value))
+			length = int(netlink.Number(value))
 		case attrTimeout:
-			e.held.Timeout = time.Duration(integer(value)) * time.Second
+			e.held.Timeout = time.Duration(netlink.Number(value)) * time.Second
 		case attrPackets:
-			e.held.Packets = integer(value)
+			e.held.Packets = netlink.Number(value)
 		case attrBytes:
-			e.held.Bytes = integer(value)
+			e.held.Bytes = netlink.Number(value)
 		}
 	})
 	if length < 0 {

@@ -2,9 +2,10 @@ package ipset
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 const (
@@ -18,59 +19,45 @@ const (
 
 // socket talks to the kernel's netfilter. It has one user at a time.
 type socket struct {
-	fd  int
-	seq uint32 // of the next message
-	in  []byte
-	out []byte // kept for the next message: a fresh one costs more than a ban
+	conn *netlink.Socket
+	seq  uint32 // of the next message
+	in   []byte
+	out  []byte // kept for the next message: a fresh one costs more than a ban
 }
 
 func openSocket() (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	conn, err := netlink.Open(unix.NETLINK_NETFILTER, netlink.Options{SendBuffer: sendBuffer, ReceiveBuffer: receiveBuffer})
 	if err != nil {
 		return nil, failed("open a netlink socket", err)
 	}
-	// Without the privilege for FORCE the smaller buffers must do.
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
-	}
-	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
-	}
-	// Without it most errors echo all of the message.
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		_ = unix.Close(fd)
-		return nil, failed("bind a netlink socket", err)
-	}
-	return &socket{fd: fd, seq: 1, in: make([]byte, datagram)}, nil
+	return &socket{conn: conn, seq: 1, in: make([]byte, datagram)}, nil
 }
 
-func (s *socket) close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }
+func (s *socket) close() error { return s.conn.Close() }
 
 // writer begins messages that go out next.
-func (s *socket) writer() *writer { return &writer{buf: s.out[:0], seq: s.seq} }
+func (s *socket) writer() *writer { return &writer{netlink.Encoder{Buf: s.out[:0]}, s.seq} }
 
 // send gives the kernel messages, which it works off before send returns, and reads its answers. The first
 // refusal is the error, an unix.Errno; messages behind a refused one are worked off nevertheless.
 func (s *socket) send(w *writer) error {
 	first := s.seq
-	s.seq, s.out = w.seq, w.buf
-	if err := s.write(w.buf); err != nil {
+	s.seq, s.out = w.seq, w.Buf
+	if err := s.conn.Send(w.Buf); err != nil {
 		return err
 	}
 	var refused error
 	for {
-		n, err := s.read(unix.MSG_DONTWAIT)
+		n, err := s.conn.Receive(s.in, unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.EAGAIN) {
 			return refused
 		}
 		if err != nil {
 			return err
 		}
-		err = messages(s.in[:n], func(m message) error {
-			if m.typ == unix.NLMSG_ERROR && m.seq-first < w.seq-first && m.errno() != 0 && refused == nil {
-				refused = m.errno()
+		err = netlink.Messages(s.in[:n], func(m netlink.Message) error {
+			if m.Type == unix.NLMSG_ERROR && m.Seq-first < w.seq-first && m.Errno() != 0 && refused == nil {
+				refused = m.Errno()
 			}
 			return nil
 		})
@@ -84,27 +71,27 @@ func (s *socket) send(w *writer) error {
 var errStop = errors.New("enough")
 
 // query sends one message and hands over every message of the answer.
-func (s *socket) query(w *writer, each func(message) error) error {
+func (s *socket) query(w *writer, each func(netlink.Message) error) error {
 	seq := s.seq
-	s.seq, s.out = w.seq, w.buf
-	if err := s.write(w.buf); err != nil {
+	s.seq, s.out = w.seq, w.Buf
+	if err := s.conn.Send(w.Buf); err != nil {
 		return err
 	}
 	for {
-		n, err := s.read(0)
+		n, err := s.conn.Receive(s.in, 0)
 		if err != nil {
 			return err
 		}
 		done := false
-		err = messages(s.in[:n], func(m message) error {
+		err = netlink.Messages(s.in[:n], func(m netlink.Message) error {
 			switch {
-			case m.seq != seq || done:
-			case m.typ == unix.NLMSG_ERROR:
+			case m.Seq != seq || done:
+			case m.Type == unix.NLMSG_ERROR:
 				done = true
-				if e := m.errno(); e != 0 {
+				if e := m.Errno(); e != 0 {
 					return e
 				}
-			case m.typ == unix.NLMSG_DONE:
+			case m.Type == unix.NLMSG_DONE:
 				done = true
 			default:
 				return each(m)
@@ -113,24 +100,6 @@ func (s *socket) query(w *writer, each func(message) error) error {
 		})
 		if err != nil || done {
 			return err
-		}
-	}
-}
-
-func (s *socket) write(data []byte) error {
-	for {
-		err := unix.Sendto(s.fd, data, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-func (s *socket) read(flags int) (int, error) {
-	for {
-		n, _, err := unix.Recvfrom(s.fd, s.in, flags)
-		if !errors.Is(err, unix.EINTR) {
-			return n, err
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // pulse is what changes when anybody changes rules: the generation of nftables' rules, or how many rules
@@ -53,11 +55,11 @@ func feelPulse(s *socket, programs []program, inMangle bool) (p pulse, err error
 // readGeneration asks for the number that every change of nftables' rules raises.
 func readGeneration(s *socket) (generation uint32, err error) {
 	w := s.writer()
-	w.end(w.begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, unix.NLM_F_ACK, unix.AF_UNSPEC))
-	err = s.query(w, func(m message) error {
-		attributes(m.body(), func(typ uint16, value []byte) {
+	w.End(w.begin(unix.NFNL_SUBSYS_NFTABLES<<8|unix.NFT_MSG_GETGEN, unix.NLM_F_ACK, unix.AF_UNSPEC))
+	err = s.query(w, func(m netlink.Message) error {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			if typ == unix.NFTA_GEN_ID {
-				generation = uint32(integer(value))
+				generation = uint32(netlink.Number(value))
 			}
 		})
 		return nil

@@ -153,8 +153,8 @@ func (b *Backend) own(name string, t tableView) error {
 	}
 	return taken(b.socket.transact(func(m *batch) {
 		m.add("claim the table", unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(m *batch) {
-			m.str(unix.NFTA_TABLE_NAME, name)
-			m.u32(unix.NFTA_TABLE_FLAGS, t.flags|flagOwner)
+			m.Text(unix.NFTA_TABLE_NAME, name)
+			m.U32(unix.NFTA_TABLE_FLAGS, t.flags|flagOwner)
 		})
 	}))
 }
@@ -169,8 +169,8 @@ func (b *Backend) Prepare(l firewall.Layout) error {
 	}
 	err := taken(b.socket.transact(func(m *batch) {
 		m.add("make the table", unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(m *batch) {
-			m.str(unix.NFTA_TABLE_NAME, tableName)
-			m.u32(unix.NFTA_TABLE_FLAGS, b.flags())
+			m.Text(unix.NFTA_TABLE_NAME, tableName)
+			m.U32(unix.NFTA_TABLE_FLAGS, b.flags())
 		})
 		for i, s := range missing {
 			g, _ := l.Group(s)
@@ -261,14 +261,14 @@ func (b *Backend) removeChains(found kernelView, suffix string) error {
 	return taken(b.socket.transact(func(m *batch) {
 		for _, name := range names {
 			m.add("empty chain "+name, unix.NFT_MSG_DELRULE, 0, func(m *batch) {
-				m.str(unix.NFTA_RULE_TABLE, tableName)
-				m.str(unix.NFTA_RULE_CHAIN, name)
+				m.Text(unix.NFTA_RULE_TABLE, tableName)
+				m.Text(unix.NFTA_RULE_CHAIN, name)
 			})
 		}
 		for _, name := range names {
 			m.add("remove chain "+name, unix.NFT_MSG_DELCHAIN, 0, func(m *batch) {
-				m.str(unix.NFTA_CHAIN_TABLE, tableName)
-				m.str(unix.NFTA_CHAIN_NAME, name)
+				m.Text(unix.NFTA_CHAIN_TABLE, tableName)
+				m.Text(unix.NFTA_CHAIN_NAME, name)
 			})
 		}
 	}))
@@ -288,8 +288,8 @@ func (b *Backend) removeSets(l firewall.Layout, found kernelView) error {
 	err := taken(b.socket.transact(func(m *batch) {
 		for _, name := range names {
 			m.add("remove set "+name, unix.NFT_MSG_DELSET, 0, func(m *batch) {
-				m.str(unix.NFTA_SET_TABLE, tableName)
-				m.str(unix.NFTA_SET_NAME, name)
+				m.Text(unix.NFTA_SET_TABLE, tableName)
+				m.Text(unix.NFTA_SET_NAME, name)
 			})
 		}
 	}))
@@ -305,7 +305,7 @@ func (b *Backend) removeSets(l firewall.Layout, found kernelView) error {
 }
 
 func encodeRemoval(b *batch, name string) {
-	b.add("remove table "+name, unix.NFT_MSG_DELTABLE, 0, func(b *batch) { b.str(unix.NFTA_TABLE_NAME, name) })
+	b.add("remove table "+name, unix.NFT_MSG_DELTABLE, 0, func(b *batch) { b.Text(unix.NFTA_TABLE_NAME, name) })
 }
 
 // Apply implements firewall.Backend.
@@ -412,8 +412,8 @@ func (l *lists) encode(b *batch, op string, typ, flags uint16) {
 		timeouts := typ == unix.NFT_MSG_NEWSETELEM && l.timeouts[s]
 		for part := range slices.Chunk(l.of[s], listMax/size) {
 			b.add(op+" of set "+s.String(), typ, flags, func(b *batch) {
-				b.str(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
-				b.str(unix.NFTA_SET_ELEM_LIST_SET, s.String())
+				b.Text(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
+				b.Text(unix.NFTA_SET_ELEM_LIST_SET, s.String())
 				b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b *batch) {
 					for _, c := range part {
 						appendElement(b, c.Prefix, uint64(c.Timeout/time.Millisecond), timeouts)

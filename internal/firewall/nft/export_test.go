@@ -3,9 +3,8 @@ package nft
 import (
 	"errors"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // Without makes a backend behave as on a kernel that lacks features.
@@ -22,23 +21,23 @@ func (b *Backend) Vanish() error { return b.socket.close() }
 
 // SmallBuffer takes from the socket what only privilege gave it.
 func (b *Backend) SmallBuffer() error {
-	return unix.SetsockoptInt(b.socket.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 50_000)
+	return b.socket.conn.SetSendBuffer(50_000)
 }
 
 // ReadAll reads bytes in every way in which those of the kernel are read.
 func ReadAll(data []byte) (total int) {
-	_ = messages(data, func(m message) error {
-		total += len(m.payload)
-		attributes(m.body(), func(_ uint16, value []byte) {
-			total += len(text(value)) + len(comment(value))
-			_ = number(value)
-			attributes(value, func(_ uint16, value []byte) { total += len(value) })
+	_ = netlink.Messages(data, func(m netlink.Message) error {
+		total += len(m.Payload)
+		netlink.Attributes(m.Body(), func(_ uint16, value []byte) {
+			total += len(netlink.Text(value)) + len(comment(value))
+			_ = netlink.Number(value)
+			netlink.Attributes(value, func(_ uint16, value []byte) { total += len(value) })
 		})
 		if r := parseRefusal(m); r != nil {
 			total += len(r.text)
 		}
 		for _, v6 := range []bool{false, true} {
-			if e, _, ok := readElement(firewall.Set{Group: "g", V6: v6, Bits: 24}, m.body()); ok && e.Prefix.IsValid() {
+			if e, _, ok := readElement(firewall.Set{Group: "g", V6: v6, Bits: 24}, m.Body()); ok && e.Prefix.IsValid() {
 				total++
 			}
 		}

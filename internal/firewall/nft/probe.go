@@ -60,8 +60,8 @@ func Probe() (f Features, err error) {
 	}}
 	f.Reject = s.transact(func(b *batch) {
 		b.add("make a chain", unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func(b *batch) {
-			b.str(unix.NFTA_CHAIN_TABLE, p.name)
-			b.str(unix.NFTA_CHAIN_NAME, baseChain)
+			b.Text(unix.NFTA_CHAIN_TABLE, p.name)
+			b.Text(unix.NFTA_CHAIN_NAME, baseChain)
 			encodeHook(b, unix.NF_INET_PRE_ROUTING)
 		})
 		err = never.encode(b, p.name, baseChain, "")
@@ -76,19 +76,19 @@ type prober struct {
 
 func (p prober) table(b *batch, flags uint32) {
 	b.add("make a table", unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, func(b *batch) {
-		b.str(unix.NFTA_TABLE_NAME, p.name)
-		b.u32(unix.NFTA_TABLE_FLAGS, flags)
+		b.Text(unix.NFTA_TABLE_NAME, p.name)
+		b.U32(unix.NFTA_TABLE_FLAGS, flags)
 	})
 }
 
 func (p prober) drop(b *batch) {
-	b.add("remove a table", unix.NFT_MSG_DELTABLE, 0, func(b *batch) { b.str(unix.NFTA_TABLE_NAME, p.name) })
+	b.add("remove a table", unix.NFT_MSG_DELTABLE, 0, func(b *batch) { b.Text(unix.NFTA_TABLE_NAME, p.name) })
 }
 
 func (p prober) element(b *batch, typ, flags uint16, set firewall.Set, addr string, timeout time.Duration) {
 	b.add("change elements", typ, flags, func(b *batch) {
-		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, p.name)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, set.String())
+		b.Text(unix.NFTA_SET_ELEM_LIST_TABLE, p.name)
+		b.Text(unix.NFTA_SET_ELEM_LIST_SET, set.String())
 		b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b *batch) {
 			appendElement(b, netip.PrefixFrom(netip.MustParseAddr(addr), 32), uint64(timeout/time.Millisecond), typ == unix.NFT_MSG_NEWSETELEM)
 		})

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/palisade-agent/palisade/internal/firewall"
+	"github.com/palisade-agent/palisade/internal/netlink"
 )
 
 // reading runs f with a socket of its own: everybody may read, and a dump that is given up half-way
@@ -35,11 +36,11 @@ func (b *Backend) look() (v tableView, err error) {
 }
 
 func readTable(s *socket, name string) (v tableView, err error) {
-	err = s.query("read the table", unix.NFT_MSG_GETTABLE, 0, func(b *batch) { b.str(unix.NFTA_TABLE_NAME, name) }, func(m message) error {
+	err = s.query("read the table", unix.NFT_MSG_GETTABLE, 0, func(b *batch) { b.Text(unix.NFTA_TABLE_NAME, name) }, func(m netlink.Message) error {
 		v.exists = true
-		attributes(m.body(), func(typ uint16, value []byte) {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			if typ == unix.NFTA_TABLE_FLAGS {
-				v.flags = uint32(number(value))
+				v.flags = uint32(netlink.Number(value))
 			}
 		})
 		return nil
@@ -95,15 +96,15 @@ func (b *Backend) verify(r *ruleset) error {
 
 // readNotes gives the comments of all rules as "chain comment". A rule of others has none of ours.
 func readNotes(s *socket) (notes []string, err error) {
-	fill := func(b *batch) { b.str(unix.NFTA_RULE_TABLE, tableName) }
-	err = s.query("read the rules", unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, fill, func(m message) error {
+	fill := func(b *batch) { b.Text(unix.NFTA_RULE_TABLE, tableName) }
+	err = s.query("read the rules", unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, fill, func(m netlink.Message) error {
 		var table, chain, note string
-		attributes(m.body(), func(typ uint16, value []byte) {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			switch typ {
 			case unix.NFTA_RULE_TABLE:
-				table = text(value)
+				table = netlink.Text(value)
 			case unix.NFTA_RULE_CHAIN:
-				chain = text(value)
+				chain = netlink.Text(value)
 			case unix.NFTA_RULE_USERDATA:
 				note = comment(value)
 			}
@@ -122,14 +123,14 @@ func comment(data []byte) string {
 	for len(data) >= 2 {
 		n := min(2+int(data[1]), len(data))
 		if data[0] == 0 {
-			return text(data[2:n])
+			return netlink.Text(data[2:n])
 		}
 		data = data[n:]
 	}
 	return ""
 }
 
-func inet(m message) bool { return len(m.payload) > 0 && m.payload[0] == family }
+func inet(m netlink.Message) bool { return len(m.Payload) > 0 && m.Payload[0] == family }
 
 // kernelView is what is in our table besides rules and elements.
 type kernelView struct {
@@ -154,20 +155,20 @@ func readTableContents(s *socket) (v kernelView, err error) {
 // readHooks reads where the chains of our table are hooked.
 func readHooks(s *socket) (map[string]int, error) {
 	hooks := map[string]int{}
-	fill := func(b *batch) { b.str(unix.NFTA_CHAIN_TABLE, tableName) }
-	err := s.query("read the chains", unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, fill, func(m message) error {
+	fill := func(b *batch) { b.Text(unix.NFTA_CHAIN_TABLE, tableName) }
+	err := s.query("read the chains", unix.NFT_MSG_GETCHAIN, unix.NLM_F_DUMP, fill, func(m netlink.Message) error {
 		var table, name string
 		hook := 0
-		attributes(m.body(), func(typ uint16, value []byte) {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			switch typ {
 			case unix.NFTA_CHAIN_TABLE:
-				table = text(value)
+				table = netlink.Text(value)
 			case unix.NFTA_CHAIN_NAME:
-				name = text(value)
+				name = netlink.Text(value)
 			case unix.NFTA_CHAIN_HOOK:
-				attributes(value, func(typ uint16, value []byte) {
+				netlink.Attributes(value, func(typ uint16, value []byte) {
 					if typ == unix.NFTA_HOOK_HOOKNUM {
-						hook = hookOf(int(number(value)))
+						hook = hookOf(int(netlink.Number(value)))
 					}
 				})
 			}
@@ -182,22 +183,22 @@ func readHooks(s *socket) (map[string]int, error) {
 
 func readSets(s *socket) (map[string]setView, error) {
 	sets := map[string]setView{}
-	fill := func(b *batch) { b.str(unix.NFTA_SET_TABLE, tableName) }
-	err := s.query("read the sets", unix.NFT_MSG_GETSET, unix.NLM_F_DUMP, fill, func(m message) error {
+	fill := func(b *batch) { b.Text(unix.NFTA_SET_TABLE, tableName) }
+	err := s.query("read the sets", unix.NFT_MSG_GETSET, unix.NLM_F_DUMP, fill, func(m netlink.Message) error {
 		var table, name string
 		v := setView{count: -1}
-		attributes(m.body(), func(typ uint16, value []byte) {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			switch typ {
 			case unix.NFTA_SET_TABLE:
-				table = text(value)
+				table = netlink.Text(value)
 			case unix.NFTA_SET_NAME:
-				name = text(value)
+				name = netlink.Text(value)
 			case unix.NFTA_SET_FLAGS:
-				v.timeouts = number(value)&unix.NFT_SET_TIMEOUT != 0
+				v.timeouts = netlink.Number(value)&unix.NFT_SET_TIMEOUT != 0
 			case attrSetExpr, attrSetExpressions:
 				v.counted = true
 			case attrSetCount:
-				v.count = int(number(value))
+				v.count = int(netlink.Number(value))
 			}
 		})
 		if table == tableName && inet(m) && !strings.HasPrefix(name, "__") {
@@ -296,19 +297,19 @@ func (b *Backend) Probe(set firewall.Set, prefixes []netip.Prefix) ([]firewall.H
 			end := min(i+probed, len(prefixes))
 			at := i
 			err := s.query("look elements up in set "+set.String(), unix.NFT_MSG_GETSETELEM, 0, func(b *batch) {
-				b.str(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
-				b.str(unix.NFTA_SET_ELEM_LIST_SET, set.String())
+				b.Text(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
+				b.Text(unix.NFTA_SET_ELEM_LIST_SET, set.String())
 				b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b *batch) {
 					for _, p := range prefixes[i:end] {
 						appendElement(b, p, 0, false)
 					}
 				})
-			}, func(m message) error {
-				attributes(m.body(), func(typ uint16, value []byte) {
+			}, func(m netlink.Message) error {
+				netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 					if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 						return
 					}
-					attributes(value, func(_ uint16, value []byte) {
+					netlink.Attributes(value, func(_ uint16, value []byte) {
 						e, h, ok := readElement(set, value)
 						if at < end && e.Prefix == prefixes[at] {
 							h.Present = ok
@@ -372,16 +373,16 @@ func readSet(table string, set firewall.Set, count, limit int) ([]firewall.Eleme
 // through a set costs time with the square of its size: 100,000 take half a second.
 func readElements(s *socket, table string, set firewall.Set, seen map[netip.Prefix]bool, elements []firewall.Element, limit int) ([]firewall.Element, error) {
 	fill := func(b *batch) {
-		b.str(unix.NFTA_SET_ELEM_LIST_TABLE, table)
-		b.str(unix.NFTA_SET_ELEM_LIST_SET, set.String())
+		b.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+		b.Text(unix.NFTA_SET_ELEM_LIST_SET, set.String())
 	}
-	err := s.query("read set "+set.String(), unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, fill, func(m message) error {
+	err := s.query("read set "+set.String(), unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP, fill, func(m netlink.Message) error {
 		var failure error
-		attributes(m.body(), func(typ uint16, value []byte) {
+		netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 			if typ != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
 				return
 			}
-			attributes(value, func(_ uint16, value []byte) {
+			netlink.Attributes(value, func(_ uint16, value []byte) {
 				e, _, ok := readElement(set, value)
 				if seen[e.Prefix] {
 					return // while others come and go an element may be met twice
@@ -405,19 +406,19 @@ func readElements(s *socket, table string, set firewall.Set, seen map[netip.Pref
 func readElement(set firewall.Set, data []byte) (e firewall.Element, h firewall.Held, ok bool) {
 	var timeout, left uint64
 	e.Set = set.String()
-	attributes(data, func(typ uint16, value []byte) {
+	netlink.Attributes(data, func(typ uint16, value []byte) {
 		switch typ {
 		case unix.NFTA_SET_ELEM_KEY:
-			attributes(value, func(typ uint16, value []byte) {
+			netlink.Attributes(value, func(typ uint16, value []byte) {
 				if addr, is := netip.AddrFromSlice(value); typ == unix.NFTA_DATA_VALUE && is {
 					e.Prefix = netip.PrefixFrom(addr, set.Bits)
 					ok = addr.Is6() == set.V6
 				}
 			})
 		case unix.NFTA_SET_ELEM_TIMEOUT:
-			timeout = number(value)
+			timeout = netlink.Number(value)
 		case unix.NFTA_SET_ELEM_EXPIRATION:
-			left = number(value)
+			left = netlink.Number(value)
 		case unix.NFTA_SET_ELEM_EXPR:
 			readCounter(value, &h)
 		}
@@ -428,16 +429,16 @@ func readElement(set firewall.Set, data []byte) (e firewall.Element, h firewall.
 }
 
 func readCounter(data []byte, h *firewall.Held) {
-	attributes(data, func(typ uint16, value []byte) {
+	netlink.Attributes(data, func(typ uint16, value []byte) {
 		if typ != unix.NFTA_EXPR_DATA {
 			return
 		}
-		attributes(value, func(typ uint16, value []byte) {
+		netlink.Attributes(value, func(typ uint16, value []byte) {
 			switch typ {
 			case unix.NFTA_COUNTER_BYTES:
-				h.Bytes = number(value)
+				h.Bytes = netlink.Number(value)
 			case unix.NFTA_COUNTER_PACKETS:
-				h.Packets = number(value)
+				h.Packets = netlink.Number(value)
 			}
 		})
 	})
@@ -467,10 +468,10 @@ func (b *Backend) noteGeneration() (err error) {
 
 func readGeneration() (gen uint32, err error) {
 	err = reading(func(s *socket) error {
-		return s.query("read the ruleset's generation", unix.NFT_MSG_GETGEN, 0, func(*batch) {}, func(m message) error {
-			attributes(m.body(), func(typ uint16, value []byte) {
+		return s.query("read the ruleset's generation", unix.NFT_MSG_GETGEN, 0, func(*batch) {}, func(m netlink.Message) error {
+			netlink.Attributes(m.Body(), func(typ uint16, value []byte) {
 				if typ == unix.NFTA_GEN_ID {
-					gen = uint32(number(value))
+					gen = uint32(netlink.Number(value))
 				}
 			})
 			return nil

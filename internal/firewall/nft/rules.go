@@ -323,8 +323,8 @@ func (r *ruleset) notes(suffix string) []string {
 func (r *ruleset) encode(b *batch, table, suffix string) error {
 	for _, c := range r.chains {
 		b.add("make chain "+c.name+suffix, unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, func(b *batch) {
-			b.str(unix.NFTA_CHAIN_TABLE, table)
-			b.str(unix.NFTA_CHAIN_NAME, c.name+suffix)
+			b.Text(unix.NFTA_CHAIN_TABLE, table)
+			b.Text(unix.NFTA_CHAIN_NAME, c.name+suffix)
 			if c.hook != 0 {
 				encodeHook(b, c.hook-1)
 			}
@@ -346,11 +346,11 @@ func (r *ruleset) encode(b *batch, table, suffix string) error {
 func encodeHook(b *batch, hook int) {
 	b.nest(unix.NFTA_CHAIN_HOOK, func(b *batch) {
 		p := int32(priority)
-		b.u32(unix.NFTA_HOOK_HOOKNUM, uint32(hook))
-		b.u32(unix.NFTA_HOOK_PRIORITY, uint32(p))
+		b.U32(unix.NFTA_HOOK_HOOKNUM, uint32(hook))
+		b.U32(unix.NFTA_HOOK_PRIORITY, uint32(p))
 	})
-	b.u32(unix.NFTA_CHAIN_POLICY, 1) // accept
-	b.str(unix.NFTA_CHAIN_TYPE, "filter")
+	b.U32(unix.NFTA_CHAIN_POLICY, 1) // accept
+	b.Text(unix.NFTA_CHAIN_TYPE, "filter")
 }
 
 func encodeSet(b *batch, table string, s firewall.Set, g firewall.Group, id uint32) {
@@ -359,42 +359,42 @@ func encodeSet(b *batch, table string, s firewall.Set, g firewall.Group, id uint
 		if s.V6 {
 			typ, size = typeIPv6, 16
 		}
-		b.str(unix.NFTA_SET_TABLE, table)
-		b.str(unix.NFTA_SET_NAME, s.String())
-		b.u32(unix.NFTA_SET_KEY_TYPE, typ)
-		b.u32(unix.NFTA_SET_KEY_LEN, size)
-		b.u32(unix.NFTA_SET_ID, id)
+		b.Text(unix.NFTA_SET_TABLE, table)
+		b.Text(unix.NFTA_SET_NAME, s.String())
+		b.U32(unix.NFTA_SET_KEY_TYPE, typ)
+		b.U32(unix.NFTA_SET_KEY_LEN, size)
+		b.U32(unix.NFTA_SET_ID, id)
 		if g.Lasting {
 			return
 		}
-		b.u32(unix.NFTA_SET_FLAGS, unix.NFT_SET_TIMEOUT)
+		b.U32(unix.NFTA_SET_FLAGS, unix.NFT_SET_TIMEOUT)
 		// With the kernel's default of a second a million elements keep 8 % of a core busy for ever.
 		// Those that have expired do not match while they wait.
-		b.u32(unix.NFTA_SET_GC_INTERVAL, 60_000)
+		b.U32(unix.NFTA_SET_GC_INTERVAL, 60_000)
 		if g.Counted {
-			b.nest(attrSetExpr, func(b *batch) { b.str(unix.NFTA_EXPR_NAME, "counter") })
+			b.nest(attrSetExpr, func(b *batch) { b.Text(unix.NFTA_EXPR_NAME, "counter") })
 		}
 	})
 }
 
 func (m portMap) encode(b *batch, table, suffix string) {
 	b.add("make the map of ports", unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, func(b *batch) {
-		b.str(unix.NFTA_SET_TABLE, table)
-		b.str(unix.NFTA_SET_NAME, m.name)
-		b.u32(unix.NFTA_SET_FLAGS, unix.NFT_SET_ANONYMOUS|unix.NFT_SET_CONSTANT|unix.NFT_SET_MAP)
-		b.u32(unix.NFTA_SET_KEY_TYPE, typeService)
-		b.u32(unix.NFTA_SET_KEY_LEN, 2)
-		b.u32(unix.NFTA_SET_DATA_TYPE, typeVerdict)
-		b.u32(unix.NFTA_SET_DATA_LEN, 16)
-		b.u32(unix.NFTA_SET_ID, m.id)
-		b.nest(unix.NFTA_SET_DESC, func(b *batch) { b.u32(unix.NFTA_SET_DESC_SIZE, uint32(len(m.entries))) })
+		b.Text(unix.NFTA_SET_TABLE, table)
+		b.Text(unix.NFTA_SET_NAME, m.name)
+		b.U32(unix.NFTA_SET_FLAGS, unix.NFT_SET_ANONYMOUS|unix.NFT_SET_CONSTANT|unix.NFT_SET_MAP)
+		b.U32(unix.NFTA_SET_KEY_TYPE, typeService)
+		b.U32(unix.NFTA_SET_KEY_LEN, 2)
+		b.U32(unix.NFTA_SET_DATA_TYPE, typeVerdict)
+		b.U32(unix.NFTA_SET_DATA_LEN, 16)
+		b.U32(unix.NFTA_SET_ID, m.id)
+		b.nest(unix.NFTA_SET_DESC, func(b *batch) { b.U32(unix.NFTA_SET_DESC_SIZE, uint32(len(m.entries))) })
 	})
 	// An entry takes up to 300 bytes, a message 65,000.
 	for entries := range slices.Chunk(m.entries, 200) {
 		b.add("fill the map of ports", unix.NFT_MSG_NEWSETELEM, unix.NLM_F_CREATE, func(b *batch) {
-			b.str(unix.NFTA_SET_ELEM_LIST_TABLE, table)
-			b.str(unix.NFTA_SET_ELEM_LIST_SET, m.name)
-			b.u32(unix.NFTA_SET_ELEM_LIST_SET_ID, m.id)
+			b.Text(unix.NFTA_SET_ELEM_LIST_TABLE, table)
+			b.Text(unix.NFTA_SET_ELEM_LIST_SET, m.name)
+			b.U32(unix.NFTA_SET_ELEM_LIST_SET_ID, m.id)
 			b.nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(b *batch) {
 				for _, e := range entries {
 					e.encode(b, suffix)
@@ -407,13 +407,13 @@ func (m portMap) encode(b *batch, table, suffix string) {
 func (t portTarget) encode(b *batch, suffix string) {
 	b.nest(attrElement, func(b *batch) {
 		b.nest(unix.NFTA_SET_ELEM_KEY, func(b *batch) {
-			b.attr(unix.NFTA_DATA_VALUE, byte(t.port>>8), byte(t.port))
+			b.Bytes(unix.NFTA_DATA_VALUE, byte(t.port>>8), byte(t.port))
 		})
 		b.nest(unix.NFTA_SET_ELEM_DATA, func(b *batch) {
 			b.nest(unix.NFTA_DATA_VERDICT, func(b *batch) {
 				code := int32(unix.NFT_JUMP)
-				b.u32(unix.NFTA_VERDICT_CODE, uint32(code))
-				b.str(unix.NFTA_VERDICT_CHAIN, t.chain+suffix)
+				b.U32(unix.NFTA_VERDICT_CODE, uint32(code))
+				b.Text(unix.NFTA_VERDICT_CHAIN, t.chain+suffix)
 			})
 		})
 	})
@@ -422,8 +422,8 @@ func (t portTarget) encode(b *batch, suffix string) {
 func (r rule) encode(b *batch, table, chain, suffix string) error {
 	var err error
 	b.add("add a rule to chain "+chain, unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, func(b *batch) {
-		b.str(unix.NFTA_RULE_TABLE, table)
-		b.str(unix.NFTA_RULE_CHAIN, chain+suffix)
+		b.Text(unix.NFTA_RULE_TABLE, table)
+		b.Text(unix.NFTA_RULE_CHAIN, chain+suffix)
 		b.nest(unix.NFTA_RULE_EXPRESSIONS, func(b *batch) {
 			for _, e := range r.exprs {
 				if v, ok := e.(*expr.Verdict); ok && v.Kind == expr.VerdictJump {
@@ -433,12 +433,12 @@ func (r rule) encode(b *batch, table, chain, suffix string) error {
 				if failure != nil {
 					err = fmt.Errorf("encode a rule: %w", failure)
 				}
-				b.attr(attrElement|unix.NLA_F_NESTED, data...)
+				b.Bytes(attrElement|unix.NLA_F_NESTED, data...)
 			}
 		})
 		if r.note != "" {
 			// Type 0 is a comment, as the nft tool writes it.
-			b.attr(unix.NFTA_RULE_USERDATA, append([]byte{0, byte(len(r.note) + 1)}, r.note+"\x00"...)...)
+			b.Bytes(unix.NFTA_RULE_USERDATA, append([]byte{0, byte(len(r.note) + 1)}, r.note+"\x00"...)...)
 		}
 	})
 	return err
@@ -447,9 +447,9 @@ func (r rule) encode(b *batch, table, chain, suffix string) error {
 // appendElement encodes one element.
 func appendElement(b *batch, p netip.Prefix, timeout uint64, withTimeout bool) {
 	b.nest(attrElement, func(b *batch) {
-		b.nest(unix.NFTA_SET_ELEM_KEY, func(b *batch) { b.attr(unix.NFTA_DATA_VALUE, p.Addr().AsSlice()...) })
+		b.nest(unix.NFTA_SET_ELEM_KEY, func(b *batch) { b.Bytes(unix.NFTA_DATA_VALUE, p.Addr().AsSlice()...) })
 		if withTimeout {
-			b.u64(unix.NFTA_SET_ELEM_TIMEOUT, timeout)
+			b.U64(unix.NFTA_SET_ELEM_TIMEOUT, timeout)
 		}
 	})
 }
