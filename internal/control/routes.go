@@ -15,6 +15,20 @@ import (
 func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeMux {
 	v := s.service
 	mux := http.NewServeMux()
+	// long answers go on until the peer or ctx ends them.
+	long := func(w http.ResponseWriter, r *http.Request, answer func(context.Context)) {
+		select {
+		case streams <- struct{}{}:
+			defer func() { <-streams }()
+		default:
+			fail(w, fmt.Errorf("too many are listening to events already (%d): end one of them", maxStreams))
+			return
+		}
+		both, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		answer(both)
+	}
 	mux.HandleFunc("GET /v1/ping", func(w http.ResponseWriter, _ *http.Request) { answer(w, map[string]string{"ping": "pong"}) })
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Status(r.Context())) })
 	mux.HandleFunc("GET /v1/jails/{name}", func(w http.ResponseWriter, r *http.Request) {
@@ -47,7 +61,9 @@ func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeM
 			Owner: q.Get("owner"), Within: q.Get("within"), Holds: q.Get("holds"), After: q.Get("after"), Limit: limit, Hits: q.Get("hits") == "1",
 		}))
 	})
-	mux.HandleFunc("POST /v1/firewall/verify", func(w http.ResponseWriter, r *http.Request) { verify(ctx, w, r, v) })
+	mux.HandleFunc("POST /v1/firewall/verify", func(w http.ResponseWriter, r *http.Request) {
+		long(w, r, func(ctx context.Context) { verify(ctx, w, v) })
+	})
 	mux.HandleFunc("POST /v1/ban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Ban) })
 	mux.HandleFunc("POST /v1/unban", func(w http.ResponseWriter, r *http.Request) { withBody(w, r, v.Unban) })
 	mux.HandleFunc("GET /v1/why", func(w http.ResponseWriter, r *http.Request) { reply(w)(v.Why(r.Context(), r.URL.Query().Get("id"))) })
@@ -66,13 +82,7 @@ func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeM
 		})
 	})
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case streams <- struct{}{}:
-			defer func() { <-streams }()
-			stream(ctx, w, r, v)
-		default:
-			fail(w, fmt.Errorf("too many are listening to events already (%d): end one of them", maxStreams))
-		}
+		long(w, r, func(ctx context.Context) { stream(ctx, w, v) })
 	})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		failWith(w, http.StatusNotFound, wireError{Error: fmt.Sprintf("no such request: %.20q %.100q", r.Method, r.URL.Path)})
@@ -165,42 +175,37 @@ type verifyLine struct {
 }
 
 // verify answers with lines of JSON until the result is there.
-func verify(ctx context.Context, w http.ResponseWriter, r *http.Request, s Service) {
-	both, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
-	if a, ok := w.(*answerWriter); ok {
-		a.stream = true
-	}
-	c := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "application/jsonl")
-	w.WriteHeader(http.StatusOK)
-	encode := json.NewEncoder(w)
-	say := func(l verifyLine) {
-		if errors.Join(encode.Encode(l), c.Flush()) != nil {
-			cancel() // the peer has gone
-		}
-	}
-	last := 0
-	result, err := s.Verify(both, func(done, total int) {
-		// A hundred lines are enough of progress.
-		if done == total || done-last > total/100 {
+func verify(ctx context.Context, w http.ResponseWriter, s Service) {
+	_ = lines(w, func(say func(any) error) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		last := 0
+		result, err := s.Verify(ctx, func(done, total int) {
+			// A hundred lines are enough of progress.
+			if done != total && done-last <= total/100 {
+				return
+			}
 			last = done
-			say(verifyLine{Done: done, Total: total})
+			if say(verifyLine{Done: done, Total: total}) != nil {
+				cancel() // the peer has gone
+			}
+		})
+		if err != nil {
+			return say(verifyLine{Error: err.Error()})
 		}
+		return say(verifyLine{Result: &result})
 	})
-	if err != nil {
-		say(verifyLine{Error: err.Error()})
-		return
-	}
-	say(verifyLine{Result: &result})
 }
 
 // stream sends events as lines of JSON as they happen, until the peer goes or ctx ends.
-func stream(ctx context.Context, w http.ResponseWriter, r *http.Request, s Service) {
-	both, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	defer context.AfterFunc(ctx, cancel)()
+func stream(ctx context.Context, w http.ResponseWriter, s Service) {
+	_ = lines(w, func(say func(any) error) error {
+		return s.Events(ctx, func(e Event) error { return say(e) })
+	})
+}
+
+// lines answers with lines of JSON as they come.
+func lines(w http.ResponseWriter, f func(say func(any) error) error) error {
 	if a, ok := w.(*answerWriter); ok {
 		a.stream = true
 	}
@@ -208,10 +213,8 @@ func stream(ctx context.Context, w http.ResponseWriter, r *http.Request, s Servi
 	w.Header().Set("Content-Type", "application/jsonl")
 	w.WriteHeader(http.StatusOK)
 	if err := c.Flush(); err != nil {
-		return
+		return err
 	}
 	encode := json.NewEncoder(w)
-	_ = s.Events(both, func(e Event) error {
-		return errors.Join(encode.Encode(e), c.Flush())
-	})
+	return f(func(v any) error { return errors.Join(encode.Encode(v), c.Flush()) })
 }

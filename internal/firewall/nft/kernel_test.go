@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/cidr"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
+	"github.com/palisade-agent/palisade/internal/firewall/packets"
 )
 
 func open(tb testing.TB, o nft.Options) *nft.Backend {
@@ -177,7 +178,7 @@ func scopes() []firewall.Scope {
 }
 
 func TestKernelRulesetAsTheNftToolShowsIt(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{})
@@ -233,7 +234,7 @@ var older = map[string]nft.Features{
 }
 
 func TestKernelApply(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	v4, v6 := firewall.Set{Group: "tcp.22.drop", Bits: 32}, firewall.Set{Group: "tcp.22.drop", V6: true, Bits: 128}
@@ -276,7 +277,7 @@ func TestKernelApply(t *testing.T) {
 }
 
 func TestKernelRefusesWhatDoesNotBelong(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{})
@@ -325,7 +326,7 @@ func (b both) Apply(c []firewall.Change) error {
 }
 
 func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	for name, lacks := range older {
@@ -376,7 +377,7 @@ func TestKernelHoldsWhatMemoryHolds(t *testing.T) {
 }
 
 func TestKernelTableOutlivesItsOwner(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	for _, plain := range []bool{false, true} {
@@ -423,7 +424,7 @@ func TestKernelTableOutlivesItsOwner(t *testing.T) {
 }
 
 func TestKernelEditedTableIsNotKept(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	for name, edit := range map[string]string{
@@ -472,7 +473,7 @@ func TestKernelEditedTableIsNotKept(t *testing.T) {
 }
 
 func TestKernelOthersCannotTouchAnOwnedTable(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{})
@@ -497,7 +498,7 @@ func TestKernelOthersCannotTouchAnOwnedTable(t *testing.T) {
 }
 
 func TestKernelForeignChangesElsewhereAreNoReasonToRebuild(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{Plain: true})
@@ -516,7 +517,7 @@ func TestKernelForeignChangesElsewhereAreNoReasonToRebuild(t *testing.T) {
 }
 
 func TestKernelWithoutPrivilegeSaysWhatToDo(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{})
@@ -565,7 +566,7 @@ func wishedMany(tb testing.TB, n int) *firewall.Table {
 }
 
 func TestKernelNoneOfManyIsLost(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	const n = 20_000
@@ -591,7 +592,7 @@ func TestKernelNoneOfManyIsLost(t *testing.T) {
 }
 
 func BenchmarkRestore100k(b *testing.B) {
-	if !namespace(b) {
+	if !packets.Inside(b) {
 		return
 	}
 	b.ReportAllocs()
@@ -624,7 +625,7 @@ func maxRSS(tb testing.TB) int64 {
 
 // BenchmarkBan is one ban and its end, as the kernel takes them.
 func BenchmarkBan(b *testing.B) {
-	if !namespace(b) {
+	if !packets.Inside(b) {
 		return
 	}
 	backend := open(b, nft.Options{})
@@ -641,7 +642,7 @@ func BenchmarkBan(b *testing.B) {
 }
 
 func TestKernelAChangeThatWasCutShortLeavesNothing(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	table := wished(t, scopes(), time.Hour, "jail:sshd 192.0.2.1", "jail:recidive 2001:db8::1")
@@ -681,7 +682,7 @@ func feeds() []firewall.Scope {
 }
 
 func TestKernelFeedsAsTheNftToolShowsThem(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{})
@@ -721,7 +722,7 @@ func TestKernelFeedsAsTheNftToolShowsThem(t *testing.T) {
 }
 
 func TestKernelProbesSingleElements(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	b := open(t, nft.Options{})

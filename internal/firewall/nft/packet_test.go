@@ -20,6 +20,7 @@ import (
 
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/nft"
+	"github.com/palisade-agent/palisade/internal/firewall/packets"
 )
 
 // network is three machines: peers (attackers and innocents) - host (with the firewall) - inner (a
@@ -260,7 +261,7 @@ func (n *network) wantOne(t *testing.T, a attempt) {
 }
 
 func TestPacketBansAndNobodyElse(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	n := newNetwork(t)
@@ -332,7 +333,7 @@ func TestPacketBansAndNobodyElse(t *testing.T) {
 }
 
 func TestPacketLoopbackIsNeverClosed(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	n := newNetwork(t)
@@ -392,7 +393,7 @@ func eventually(t *testing.T, what string, condition func() bool) {
 }
 
 func TestPacketTheKernelEndsABanByItself(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	n := newNetwork(t)
@@ -412,7 +413,7 @@ func TestPacketTheKernelEndsABanByItself(t *testing.T) {
 }
 
 func TestPacketABanCutsWhatIsEstablished(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	n := newNetwork(t)
@@ -447,7 +448,7 @@ func TestPacketABanCutsWhatIsEstablished(t *testing.T) {
 }
 
 func TestPacketFlushByOthersDoesNotOpenTheGate(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	n := newNetwork(t)
@@ -507,7 +508,7 @@ func (n *network) flood(t *testing.T, from string, port int) (sent *atomic.Int64
 }
 
 func TestPacketNoneSlipsThroughWhileRulesAndOwnersChange(t *testing.T) {
-	if !namespace(t) {
+	if !packets.Inside(t) {
 		return
 	}
 	n := newNetwork(t)
