@@ -128,6 +128,19 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, name := range names {
 			offer(name, "jail")
 		}
+	case last == "--owner":
+		ctx, cancel := context.WithTimeout(ctx, completionTime)
+		defer cancel()
+		sub.client = control.NewClient(sub.socket)
+		names, err := sub.jails(ctx)
+		if err != nil {
+			return err
+		}
+		offer("jail:", "all jails")
+		offer("feed:", "all feeds")
+		for _, name := range names {
+			offer("jail:"+name, "jail")
+		}
 	case last == "--kind":
 		for _, kind := range control.EventKinds() {
 			offer(kind, "")
@@ -156,6 +169,8 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, name := range names {
 			offer(name, "filter")
 		}
+	case cmd.name == "firewall" && len(words) == 1:
+		offer("verify", "look every element up in the kernel")
 	case cmd.name == "completion" && len(words) == 1:
 		for _, shell := range []string{"bash", "zsh", "fish"} {
 			offer(shell, "")

@@ -294,11 +294,12 @@ func (f *feedTable) surveyed(st Standing) {
 		switch {
 		case !stands && fs.known && !fs.leaving:
 			fs.keys.forget()
-		case !stands || fs.leaving:
-			fs.leaving = true
-			if !stands {
-				delete(f.sets, s)
-			}
+		case !stands:
+			delete(f.sets, s)
+		case fs.leaving:
+			// What it was to leave to may be gone by now: it goes when that has been brought in again.
+			fs.leaving = false
+			fs.doubt()
 		case fs.known && n >= 0 && n == fs.keys.counts().held && fs.keys.inStage() == done:
 		case fs.known && n == 0:
 			fs.keys.forget()

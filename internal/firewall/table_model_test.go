@@ -150,6 +150,7 @@ type game struct {
 	// held are packets that the kernel stops and that were to be stopped at every moment since, by bans
 	// (false) or by feeds (true): none of them may slip through, whatever is being changed.
 	held map[bool]map[packet]bool
+	last []string // what has happened last
 }
 
 func (g *game) plan() {
@@ -171,14 +172,27 @@ func (g *game) restrict() {
 // watch looks for packets that slip through.
 func (g *game) watch(what string) {
 	g.t.Helper()
+	g.note(what)
 	g.restrict()
 	for byFeeds, held := range g.held {
 		for p := range held {
 			if !g.k.blocks(p.from, p.port, g.now, byFeeds) {
-				g.t.Fatalf("after %s a packet from %s to %d slips through, which was stopped and is to be", what, p.from, p.port)
+				g.t.Fatalf("after %s a packet from %s to %d slips through, which was stopped and is to be (by feeds: %t)\n%s", what, p.from, p.port, byFeeds, g.story())
 			}
 		}
 	}
+}
+
+// note remembers what has happened last, for who wants to know why something failed.
+func (g *game) note(what string) {
+	g.last = append(g.last, what)
+	if n := len(g.last) - 20; n > 0 {
+		g.last = g.last[n:]
+	}
+}
+
+func (g *game) story() string {
+	return strings.Join(g.last, "\n") + fmt.Sprintf("\nclaims %v\nfeeds %v\nallowed %v\nscopes %v\nsets %v\nrules %v", g.m.claims, g.m.feeds, g.m.allow, g.m.scopes, g.k.sets, g.k.rules.Sets)
 }
 
 // forget gives up on packets that the kernel does not stop for a reason of its own.
