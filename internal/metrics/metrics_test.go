@@ -108,7 +108,7 @@ func stats() agent.Stats {
 			{Path: "journal", Jail: "web", State: "following"},
 		},
 		Firewall: firewall.Status{
-			Backend: "nft", Elements: 3, Pending: 1, Rebuilds: 2, Retries: 5, Err: errors.New("x"),
+			Backend: "nft", Elements: 3, Desired: 4, Memory: 270, Last: firewall.Batch{Changes: 2, Took: 250 * time.Millisecond}, Pending: 1, Rebuilds: 2, Retries: 5, Err: errors.New("x"),
 			Sets: []firewall.SetStatus{{Name: "tcp.22.drop.v4", Count: 3}},
 		},
 	}
@@ -182,6 +182,8 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		"palisade_source_errors_total source=/var/log/auth.log": 1, "palisade_source_errors_total source=/var/log/cut": 0,
 		"palisade_source_errors_total source=journal jail=sshd": 0, "palisade_source_errors_total source=journal jail=web": 0,
 		"palisade_firewall_info backend=nft": 1, "palisade_firewall_healthy": 0, "palisade_firewall_elements": 3,
+		"palisade_firewall_desired": 4, "palisade_firewall_memory_bytes": 270,
+		"palisade_firewall_batch_seconds": 0.25, "palisade_firewall_batch_elements": 2,
 		"palisade_firewall_pending": 1, "palisade_firewall_rebuilds_total": 2, "palisade_firewall_errors_total": 5,
 		"palisade_firewall_set_elements set=tcp.22.drop.v4": 3,
 		"palisade_store_commits_total":                      11, "palisade_store_commit_failures_total": 2, "palisade_store_size_bytes": 4096,
