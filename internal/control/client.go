@@ -247,6 +247,16 @@ func (c *Client) Verify(ctx context.Context, progress func(done, total int)) (Ve
 	return Verification{}, fmt.Errorf("%w any more: it has gone without a word", ErrNotRunning)
 }
 
+// Get asks one of the daemon's parts, see Route, for something; the answer is stored in v.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, v any) error {
+	return c.get(ctx, path, query, v)
+}
+
+// Post has one of the daemon's parts, see Route, do something; the answer is stored in v.
+func (c *Client) Post(ctx context.Context, path string, body, v any) error {
+	return c.post(ctx, path, body, v)
+}
+
 func (c *Client) get(ctx context.Context, path string, query url.Values, v any) error {
 	if len(query) > 0 {
 		path += "?" + query.Encode()

@@ -62,7 +62,7 @@ func newServer(path string, l net.Listener, o ServerOptions) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Server{path: path, listener: l, service: o.Service, fail2ban: o.Fail2ban, log: o.Log}
+	return &Server{path: path, listener: l, service: o.Service, fail2ban: o.Fail2ban, routed: o.Routes, log: o.Log}
 }
 
 // clearPath makes way for a new socket.

@@ -84,6 +84,9 @@ func (s *Server) routes(ctx context.Context, streams chan struct{}) *http.ServeM
 	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
 		long(w, r, func(ctx context.Context) { stream(ctx, w, v) })
 	})
+	for _, route := range s.routed {
+		mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { reply(w)(route.Answer(r)) })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		failWith(w, http.StatusNotFound, wireError{Error: fmt.Sprintf("no such request: %.20q %.100q", r.Method, r.URL.Path)})
 	})
@@ -115,18 +118,26 @@ func number(r *http.Request, name string) (int, error) {
 }
 
 func withBody[Request, Result any](w http.ResponseWriter, r *http.Request, f func(context.Context, Request) (Result, error)) {
-	var req Request
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil {
-		fail(w, fmt.Errorf("%w: %w", ErrInvalid, err))
-		return
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		fail(w, fmt.Errorf("%w: something follows its body", ErrInvalid))
+	req, err := Body[Request](r)
+	if err != nil {
+		fail(w, err)
 		return
 	}
 	reply(w)(f(r.Context(), req))
+}
+
+// Body reads the body of a request. The error wraps ErrInvalid: it is not one JSON value of the type, or has
+// fields that the type does not know.
+func Body[T any](r *http.Request) (v T, err error) {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		return v, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return v, fmt.Errorf("%w: something follows its body", ErrInvalid)
+	}
+	return v, nil
 }
 
 func reply(w http.ResponseWriter) func(v any, err error) {

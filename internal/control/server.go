@@ -34,6 +34,15 @@ type ServerOptions struct {
 	Log     *slog.Logger // nil discards
 	// Fail2ban answers a request of fail2ban's protocol; nil answers none.
 	Fail2ban func(ctx context.Context, request []byte) (answer []byte)
+	// Routes are what parts of the daemon answer besides.
+	Routes []Route
+}
+
+// Route is a request that a part of the daemon answers by itself. Pattern is that of http.ServeMux, with its
+// method. What Answer gives is sent as JSON, or its error: one that wraps ErrInvalid is the asker's fault.
+type Route struct {
+	Pattern string
+	Answer  func(r *http.Request) (any, error)
 }
 
 // Server answers on a control socket. Make one with Listen; it starts with Run.
@@ -42,6 +51,7 @@ type Server struct {
 	listener net.Listener
 	service  Service
 	fail2ban func(ctx context.Context, request []byte) (answer []byte)
+	routed   []Route
 	log      *slog.Logger
 
 	requests sync.WaitGroup // under way
