@@ -27,7 +27,11 @@ var imports = map[string][]string{
 	"internal/filter/date": {"internal/filter/pyre"},
 	"internal/filter":      {"internal/ident", "internal/pytext", "internal/filter/pyre", "internal/filter/date"},
 	"internal/jail":        {"internal/ident"},
-	"internal/config":      {"internal/ident"},
+	"internal/config":      {"internal/ident", "internal/secret", "internal/feed/catalog"},
+	// Where keys of other services are; never shown.
+	"internal/secret": {},
+	// Published lists by name.
+	"internal/feed/catalog": {},
 	"internal/source":      {"github.com/nxadm/tail"},
 	"internal/store":       {"internal/ident", "internal/jail", "internal/source", "go.etcd.io/bbolt"},
 	"internal/firewall":    {"internal/firewall/cidr"},
@@ -84,7 +88,7 @@ var imports = map[string][]string{
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
 	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
-	"internal/firewall/ports.go",
+	"internal/firewall/ports.go", "internal/feed/catalog/",
 }
 
 // forbiddenInPure are the packages whose import makes an effect possible.

@@ -2,13 +2,10 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"path"
 	"slices"
 	"strings"
-
-	"github.com/palisade-agent/palisade/internal/ident"
 )
 
 // agentConf is the name under which agent.conf is looked for.
@@ -18,6 +15,9 @@ const agentConf = "agent"
 // file. What is not set, or not usable, has its default.
 type AgentConf struct {
 	Firewall FirewallConf
+	HTTP     HTTPConf
+	Feeds    []FeedConf  // in the order of their sections
+	Allows   []AllowConf // in the order of their sections
 	origins  map[agentPlace]Origin
 }
 
@@ -52,9 +52,14 @@ func InAgentConf(file string) bool {
 
 // agentSection is a kind of section that agent.conf may have.
 type agentSection struct {
-	kind  string
-	named bool // [kind NAME], as many as one likes; else there is one, [kind]
+	kind string
+	// Of those with a name, [kind NAME], there may be as many as one likes; else there is one, [kind].
+	named bool
 	keys  []agentKey
+	// begin makes room for a section, with its defaults; nil where there is nothing to do.
+	begin func(a *AgentConf, name string)
+	// check looks at a section as a whole, once its keys are read; nil looks at nothing.
+	check func(a *AgentConf, name string) []complaint
 }
 
 // agentKey is a key of a section. Read stores a value, in the section of a name where there are several,
@@ -64,9 +69,10 @@ type agentKey struct {
 	read func(a *AgentConf, name, value string) []complaint
 }
 
-// complaint is something wrong with a value, or a part of it.
+// complaint is something wrong with a value, or a part of it, or with a section.
 type complaint struct {
 	severity  Severity
+	key       string // the key that is meant, if the complaint is of a section; empty means the section itself
 	part      string // of the value; empty if all of it is meant
 	msg, hint string
 }
@@ -75,19 +81,22 @@ type complaint struct {
 func agentSections() []agentSection {
 	return []agentSection{
 		{kind: "firewall", keys: []agentKey{
-			{"backend", oneOf(func(a *AgentConf) *string { return &a.Firewall.Backend }, "auto", "nft", "ipset", "script", "memory")},
-			{"cut", yesOrNo(func(a *AgentConf) *bool { return &a.Firewall.Cut })},
-			{"hits", yesOrNo(func(a *AgentConf) *bool { return &a.Firewall.Hits })},
-			{"allow", prefixes(func(a *AgentConf) *[]netip.Prefix { return &a.Firewall.Allow })},
-			{"feeds", oneOf(func(a *AgentConf) *string { return &a.Firewall.Feeds }, "auto", "nft", "ipset")},
+			{"backend", oneOf(func(a *AgentConf, _ string) *string { return &a.Firewall.Backend }, "auto", "nft", "ipset", "script", "memory")},
+			{"cut", yesOrNo(func(a *AgentConf, _ string) *bool { return &a.Firewall.Cut })},
+			{"hits", yesOrNo(func(a *AgentConf, _ string) *bool { return &a.Firewall.Hits })},
+			{"allow", prefixes(func(a *AgentConf, _ string) *[]netip.Prefix { return &a.Firewall.Allow })},
+			{"feeds", oneOf(func(a *AgentConf, _ string) *string { return &a.Firewall.Feeds }, "auto", "nft", "ipset")},
 		}},
+		httpSection(),
+		feedSection(),
+		allowSection(),
 	}
 }
 
 // agentConf reads agent.conf, which need not be there.
 func (l *loader) agentConf() {
 	a := &l.config.Agent
-	*a = AgentConf{Firewall: FirewallConf{Backend: "auto", Cut: true, Feeds: "auto"}, origins: map[agentPlace]Origin{}}
+	*a = AgentConf{Firewall: FirewallConf{Backend: "auto", Cut: true, Feeds: "auto"}, HTTP: httpDefaults(), origins: map[agentPlace]Origin{}}
 	set, found := l.files.load(agentConf)
 	if !found {
 		return
@@ -137,8 +146,11 @@ func (r *agentReader) section(sec *section) {
 	}
 	s := r.known[i]
 	switch name = strings.TrimSpace(name); {
-	case s.named && (name == "" || strings.ContainsFunc(name, isSpace)):
-		r.report(sec.at.Problem(Error, "", "the section needs a name of one word: nothing in it counts", "write ["+kind+" NAME]"))
+	case s.named && sec.name != kind+" "+name:
+		r.report(sec.at.Problem(Error, "", "there is more than one blank before the name: nothing in it counts", "write ["+kind+" "+name+"]"))
+		return
+	case s.named && !validName(name):
+		r.report(sec.at.Problem(Error, "", "the section needs a name: letters, digits, - and _, 40 at most: nothing in it counts", "write ["+kind+" NAME]"))
 		return
 	case !s.named && sec.name != kind:
 		r.report(sec.at.Problem(Error, "", "the section takes no name: nothing in it counts", "write ["+kind+"]"))
@@ -149,9 +161,29 @@ func (r *agentReader) section(sec *section) {
 			r.unknownKey(sec.byKey[key].origin(), s.names())
 		}
 	}
+	if s.begin != nil {
+		s.begin(&r.config.Agent, name)
+	}
 	for _, k := range s.keys {
 		r.key(sec, k, name)
 	}
+	if s.check == nil {
+		return
+	}
+	for _, c := range s.check(&r.config.Agent, name) {
+		at, known := r.config.Agent.origins[agentPlace{sec.name, c.key}]
+		if !known {
+			at = sec.at
+		}
+		r.complain(at, c)
+	}
+}
+
+func (r *agentReader) complain(at Origin, c complaint) {
+	if c.part != "" {
+		at.Value = c.part
+	}
+	r.report(at.Problem(c.severity, "", c.msg, c.hint))
 }
 
 func (r *agentReader) key(sec *section, k agentKey, name string) {
@@ -165,18 +197,26 @@ func (r *agentReader) key(sec *section, k agentKey, name string) {
 		return
 	}
 	at := r.ev.origin(sec.name, k.name)
-	at.Section = sec.name
+	at.Section, at.Value = sec.name, value
+	if hides(k.name) {
+		at.Value = notShown
+	}
 	r.config.Agent.origins[agentPlace{sec.name, k.name}] = at
 	for _, c := range k.read(&r.config.Agent, name, value) {
-		at.Value = value
-		if c.part != "" {
-			at.Value = c.part
-		}
-		r.report(at.Problem(c.severity, "", c.msg, c.hint))
+		r.complain(at, c)
 	}
 }
 
+// validName reports whether a part of the configuration may have this name: it becomes part of names of files,
+// of owners in the firewall, and of paths.
+func validName(s string) bool {
+	return s != "" && len(s) <= 40 && s[0] != '-' && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
 func (r *agentReader) unknownKey(at Origin, known []string) {
+	if slices.ContainsFunc(nearest(at.Key, known), hides) {
+		at.Value = notShown
+	}
 	r.report(at.Problem(Error, "", "there is no such key: it changes nothing", suggest(at.Key, known)))
 }
 
@@ -220,82 +260,4 @@ func suggest(name string, known []string) string {
 		return "did you mean " + strings.Join(near, " or ") + "?"
 	}
 	return "there is " + strings.Join(known, ", ")
-}
-
-func oneOf(target func(*AgentConf) *string, words ...string) func(*AgentConf, string, string) []complaint {
-	return func(a *AgentConf, _, value string) []complaint {
-		word := strings.ToLower(value)
-		if !slices.Contains(words, word) {
-			t := target(a)
-			return []complaint{{msg: "unknown value; it counts as " + *t, hint: "use one of " + strings.Join(words, ", ")}}
-		}
-		*target(a) = word
-		return nil
-	}
-}
-
-func yesOrNo(target func(*AgentConf) *bool) func(*AgentConf, string, string) []complaint {
-	return func(a *AgentConf, _, value string) []complaint {
-		yes := ParseBool(value)
-		if !yes && !slices.Contains([]string{"no", "off", "false", "0"}, strings.ToLower(value)) {
-			word := "no"
-			if *target(a) {
-				word = "yes"
-			}
-			return []complaint{{msg: "neither yes nor no; it counts as " + word, hint: "write yes or no"}}
-		}
-		*target(a) = yes
-		return nil
-	}
-}
-
-// maxPrefixes bounds a list of addresses that is written into agent.conf.
-const maxPrefixes = 100_000
-
-// prefixes reads addresses and networks. Those that can be read count, whatever is beside them.
-func prefixes(target func(*AgentConf) *[]netip.Prefix) func(*AgentConf, string, string) []complaint {
-	return func(a *AgentConf, _, value string) []complaint {
-		var list []netip.Prefix
-		var wrong []complaint
-		for _, word := range words(value) {
-			p, msg, hint := allowed(word)
-			switch {
-			case msg != "":
-				wrong = append(wrong, complaint{part: word, msg: msg, hint: hint})
-				continue
-			case len(list) == maxPrefixes:
-				wrong = append(wrong, complaint{part: word, msg: fmt.Sprintf("more than %d entries; the others do not count", maxPrefixes), hint: "write networks instead of hosts"})
-				*target(a) = list
-				return wrong
-			case p.Bits() == 0:
-				wrong = append(wrong, complaint{severity: Warning, part: word, msg: "this is everybody: nobody is blocked"})
-			}
-			list = append(list, p)
-		}
-		*target(a) = list
-		return wrong
-	}
-}
-
-// allowed reads one address or network.
-func allowed(word string) (p netip.Prefix, msg, hint string) {
-	p, ok := ident.ParsePrefix(word)
-	host, bits, isNet := strings.Cut(word, "/")
-	switch {
-	case ok && isNet && tooLong(bits, host):
-		return p, "the prefix has more bits than the address; it does not count", "write a network as 192.0.2.0/24 or 2001:db8::/32"
-	case ok:
-		return p, "", ""
-	case strings.Contains(host, "%"):
-		return p, "an address with a zone means one device, which no rule does; it does not count", "leave out the zone: " + host[:strings.IndexByte(host, '%')]
-	case isNet || strings.ContainsAny(word, ":") || strings.Trim(word, "0123456789.") == "":
-		return p, "this is no address and no network; it does not count", "write addresses as 192.0.2.1, networks as 192.0.2.0/24 or 2001:db8::/32"
-	}
-	return p, "a name cannot be allowed here, since what it means may change behind the firewall's back; it does not count",
-		"write its addresses, or name it in ignoreip, which asks for them"
-}
-
-func tooLong(bits, host string) bool {
-	n, err := parseInt(bits)
-	return err == nil && (n < 0 || n > 128 || n > 32 && !strings.Contains(host, ":"))
 }

@@ -183,6 +183,9 @@ func (l *loader) load() error {
 }
 
 func (l *loader) report(p Problem) {
+	if InAgentConf(p.File) && hides(p.Key) {
+		p.Value = notShown
+	}
 	switch {
 	case slices.Contains(l.config.Problems, p):
 	case len(l.config.Problems) >= maxProblems:
