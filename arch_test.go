@@ -30,6 +30,8 @@ var imports = map[string][]string{
 	"internal/config":      {"internal/ident", "internal/secret", "internal/feed/catalog"},
 	// Where keys of other services are; never shown.
 	"internal/secret": {},
+	// Asking other machines over HTTP.
+	"internal/outbound": {},
 	// Published lists by name.
 	"internal/feed/catalog": {},
 	"internal/source":      {"github.com/nxadm/tail"},
@@ -81,6 +83,7 @@ var imports = map[string][]string{
 	"demo":            {"internal/control", "golang.org/x/sys"},
 	// For tests only: nothing but test files may import them.
 	"internal/oracle":           {},
+	"internal/outbound/baddays": {},
 	"internal/firewall/bench":   {}, // measures; all but its story is in test files
 	"internal/firewall/packets": {"golang.org/x/sys", "github.com/vishvananda/netlink", "github.com/vishvananda/netns"},
 }

@@ -151,7 +151,7 @@ func duration(target place[time.Duration], least, most time.Duration, never bool
 		d, err := ParseTime(value)
 		switch {
 		case err != nil:
-			return []complaint{{msg: err.Error() + "; it counts as " + (*target(a, name)).String(), hint: "write a time as 30m, 6h or 1d"}}
+			return []complaint{{msg: err.Error() + "; it counts as " + target(a, name).String(), hint: "write a time as 30m, 6h or 1d"}}
 		case never && d < 0:
 			d = -1
 		case d < least || d > most:

@@ -61,8 +61,8 @@ type List struct {
 
 // These are the times that most lists go by.
 const (
-	halfHour = 30 * time.Minute
-	day      = 24 * time.Hour
+	often = 30 * time.Minute
+	day   = 24 * time.Hour
 )
 
 // Feeds are lists of those who attack, in the order in which they are shown.
@@ -71,12 +71,12 @@ func Feeds() []List {
 		{
 			Name: "wayscloud", About: "WAYSCloud live threats, with scores", Auth: Required, Header: "X-API-Key",
 			Parts: []Part{{URL: "https://api.wayscloud.services/v1/ip/threats/live?limit={max}", Kind: "json", Path: "threats[].ip_address|threats[].ip|[].ip_address|[].ip", Score: "threat_score|score|threat.score"}},
-			Every: halfHour, Least: 15 * time.Minute, Expires: day, MinScore: 60,
+			Every: often, Least: 15 * time.Minute, Expires: day, MinScore: 60,
 		},
 		{
 			Name: "wayscloud-portal", About: "WAYSCloud live threats from the public portal, without a key", Auth: Optional, Header: "X-API-Key",
 			Parts: []Part{{URL: "https://ip.wayscloud.services/api/threats/live?limit={max}", Kind: "json", Path: "threats[].ip_address|threats[].ip|[].ip_address|[].ip", Score: "threat_score|score"}},
-			Every: halfHour, Least: 15 * time.Minute, Expires: day, MinScore: 60,
+			Every: often, Least: 15 * time.Minute, Expires: day, MinScore: 60,
 		},
 		{
 			Name: "wayscloud-country", About: "WAYSCloud's worst addresses of a country", Auth: Optional, Header: "X-API-Key", Needs: "country",
@@ -100,7 +100,7 @@ func Feeds() []List {
 		},
 		{
 			Name: "blocklist-de", About: "blocklist.de, attackers of the last 48 hours", Parts: []Part{{URL: "https://lists.blocklist.de/lists/{name}.txt", Kind: "plain"}},
-			Every: halfHour, Least: halfHour, Expires: 2 * day,
+			Every: often, Least: often, Expires: 2 * day,
 		},
 		{
 			Name: "spamhaus-drop", About: "Spamhaus DROP, networks run by criminals",
@@ -118,7 +118,7 @@ func Feeds() []List {
 		},
 		{
 			Name: "tor-exits", About: "exits of Tor: a matter of policy, they are not evil", Parts: []Part{{URL: "https://check.torproject.org/torbulkexitlist", Kind: "plain"}},
-			Every: time.Hour, Least: halfHour, Expires: day, Terms: "CC0",
+			Every: time.Hour, Least: often, Expires: day, Terms: "CC0",
 		},
 		{
 			Name: "cins", About: "CINS Army", Parts: []Part{{URL: "https://cinsscore.com/list/ci-badguys.txt", Kind: "plain"}},
@@ -126,7 +126,7 @@ func Feeds() []List {
 		},
 		{
 			Name: "greensnow", About: "GreenSnow", Parts: []Part{{URL: "https://blocklist.greensnow.co/greensnow.txt", Kind: "plain"}},
-			Every: 3 * time.Hour, Least: halfHour, Expires: 2 * day, Terms: "not to be passed on",
+			Every: 3 * time.Hour, Least: often, Expires: 2 * day, Terms: "not to be passed on",
 		},
 		{
 			Name: "emerging-threats", About: "Emerging Threats, compromised hosts", Parts: []Part{{URL: "https://rules.emergingthreats.net/blockrules/compromised-ips.txt", Kind: "plain"}},
@@ -143,7 +143,7 @@ func Feeds() []List {
 func firehol(level string) List {
 	return List{
 		Name: "firehol-level" + level, About: "FireHOL level " + level, Parts: []Part{{URL: "https://iplists.firehol.org/files/firehol_level" + level + ".netset", Kind: "plain"}},
-		Every: 6 * time.Hour, Least: halfHour, Expires: 3 * day,
+		Every: 6 * time.Hour, Least: often, Expires: 3 * day,
 	}
 }
 
