@@ -32,6 +32,8 @@ var imports = map[string][]string{
 	"internal/secret": {},
 	// Asking other machines over HTTP.
 	"internal/outbound": {},
+	// Lists that others publish.
+	"internal/feed": {"internal/feed/catalog", "internal/firewall/cidr", "internal/outbound"},
 	// Published lists by name.
 	"internal/feed/catalog": {},
 	"internal/source":      {"github.com/nxadm/tail"},
@@ -91,7 +93,7 @@ var imports = map[string][]string{
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
 	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
-	"internal/firewall/ports.go", "internal/feed/catalog/",
+	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
 }
 
 // forbiddenInPure are the packages whose import makes an effect possible.
