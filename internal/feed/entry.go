@@ -93,3 +93,5 @@ type Verdict struct {
 	Refused []Refusal // in order of their number, largest first
 	NextEnd time.Time // when the first entry's Until is over, so that the list is to be judged again; zero: never
 }
+
+func unixTime(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }

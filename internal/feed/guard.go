@@ -1,0 +1,225 @@
+package feed
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"slices"
+
+	"github.com/palisade-agent/palisade/internal/firewall/cidr"
+)
+
+// Why a new version of a list is not taken; its last good copy counts.
+var (
+	ErrEmpty  = errors.New("the list is empty")
+	ErrShrunk = errors.New("the list has shrunk too much")
+)
+
+// shrinkFrom is from how many entries on a list that shrinks is suspicious; small ones come and go.
+const shrinkFrom = 100
+
+// examples are how many entries a refusal names.
+const examples = 3
+
+// Guard decides entry by entry what of a list may be blocked. It is not safe for concurrent use.
+type Guard struct {
+	g         Guards
+	special   []specialRange
+	entries   int
+	block     cidr.Builder
+	short     cidr.Builder
+	count     cidr.Builder
+	refused   map[string]*Refusal
+	nextEnd   int64 // of the first entry that ends, in Unix seconds; 0: none does
+	forbidden cidr.Ranges
+}
+
+// specialRange is one that no list may block, and what it is.
+type specialRange struct {
+	prefix netip.Prefix
+	what   string
+	always bool // even in a list of one's own
+}
+
+// specialRanges are those that the registries of IANA (RFC 6890, RFC 8190) give a special purpose.
+func specialRanges() []specialRange {
+	r := func(p, what string, always bool) specialRange {
+		return specialRange{netip.MustParsePrefix(p), what, always}
+	}
+	return []specialRange{
+		r("0.0.0.0/8", "this network (RFC 791)", true),
+		r("10.0.0.0/8", "private space (RFC 1918)", false),
+		r("100.64.0.0/10", "space shared by providers (RFC 6598)", false),
+		r("127.0.0.0/8", "loopback", true),
+		r("169.254.0.0/16", "link-local space", true),
+		r("172.16.0.0/12", "private space (RFC 1918)", false),
+		r("192.0.0.0/24", "protocol assignments (RFC 6890)", false),
+		r("192.0.2.0/24", "documentation space (RFC 5737)", false),
+		r("192.88.99.0/24", "6to4 relays (RFC 7526)", false),
+		r("192.168.0.0/16", "private space (RFC 1918)", false),
+		r("198.18.0.0/15", "benchmarking space (RFC 2544)", false),
+		r("198.51.100.0/24", "documentation space (RFC 5737)", false),
+		r("203.0.113.0/24", "documentation space (RFC 5737)", false),
+		r("224.0.0.0/4", "multicast", true),
+		r("240.0.0.0/4", "reserved space (RFC 1112)", true),
+		r("::/8", "reserved space (RFC 4291)", true), // with ::, ::1 and what maps or translates IPv4
+		r("100::/64", "discard-only space (RFC 6666)", true),
+		r("2001::/23", "protocol assignments, Teredo among them (RFC 2928)", false),
+		r("2001:db8::/32", "documentation space (RFC 3849)", false),
+		r("2002::/16", "6to4 (RFC 3056)", false),
+		r("3fff::/20", "documentation space (RFC 9637)", false),
+		r("fc00::/7", "private space (RFC 4193)", false),
+		r("fe80::/10", "link-local space", true),
+		r("ff00::/8", "multicast", true),
+	}
+}
+
+// NewGuard makes a Guard for one version of a list.
+func NewGuard(g Guards) *Guard {
+	guard := &Guard{g: g, refused: map[string]*Refusal{}}
+	var b cidr.Builder
+	for _, s := range specialRanges() {
+		if s.always || !g.Private {
+			guard.special = append(guard.special, s)
+			b.Add(s.prefix)
+		}
+	}
+	guard.forbidden = cidr.Union(b.Ranges(), g.Allow, g.Own)
+	return guard
+}
+
+// Take takes an entry into account.
+func (g *Guard) Take(e Entry) {
+	if e.Revoked || !e.Until.IsZero() && !e.Until.After(g.g.Now) {
+		return
+	}
+	g.entries++
+	if g.g.MaxEntries > 0 && g.entries > g.g.MaxEntries {
+		g.refuse(fmt.Sprintf("beyond the %d entries that the list may have", g.g.MaxEntries), e)
+		return
+	}
+	if why := g.forbids(e); why != "" {
+		g.refuse(why, e)
+		return
+	}
+	into := &g.block
+	switch {
+	case e.Score == NoScore || e.Score >= g.g.MinScore:
+	case g.g.ShortScore >= 0 && e.Score >= g.g.ShortScore:
+		into = &g.short
+	case g.g.CountScore >= 0 && e.Score >= g.g.CountScore:
+		into = &g.count
+	default:
+		g.refuse(fmt.Sprintf("a score below %d", g.lowest()), e)
+		return
+	}
+	into.AddRange(e.First, e.Last)
+	if u := e.Until.Unix(); !e.Until.IsZero() && (g.nextEnd == 0 || u < g.nextEnd) {
+		g.nextEnd = u
+	}
+}
+
+// lowest is the score below which an entry means nothing.
+func (g *Guard) lowest() int {
+	low := g.g.MinScore
+	if g.g.ShortScore >= 0 {
+		low = min(low, g.g.ShortScore)
+	}
+	if g.g.CountScore >= 0 {
+		low = min(low, g.g.CountScore)
+	}
+	return low
+}
+
+// forbids says why an entry may not be blocked as a whole; empty if nothing is against all of it.
+func (g *Guard) forbids(e Entry) string {
+	is4 := e.First.Is4()
+	least := g.g.Min6
+	if is4 {
+		least = g.g.Min4
+	}
+	if wider(e.First, e.Last, least) {
+		return fmt.Sprintf("more addresses than a /%d", least)
+	}
+	for _, s := range g.special {
+		if s.prefix.Contains(e.First) && s.prefix.Contains(e.Last) {
+			return s.what
+		}
+	}
+	if e.First == e.Last {
+		switch {
+		case g.g.Allow.Contains(e.First):
+			return "allowed"
+		case g.g.Own.Contains(e.First):
+			return "this machine's own, its gateway or its resolver"
+		}
+	}
+	return ""
+}
+
+// wider reports whether a range has more addresses than a prefix of so many bits.
+func wider(first, last netip.Addr, prefix int) bool {
+	a, b := first.As16(), last.As16()
+	var difference [16]byte // last - first, which is one less than there are addresses
+	borrow := 0
+	for i := 15; i >= 0; i-- {
+		d := int(b[i]) - int(a[i]) - borrow
+		borrow = 0
+		if d < 0 {
+			d, borrow = d+256, 1
+		}
+		difference[i] = byte(d)
+	}
+	leading := 0
+	for _, d := range difference {
+		if d != 0 {
+			leading += bits.LeadingZeros8(d)
+			break
+		}
+		leading += 8
+	}
+	return leading < 128-first.BitLen()+prefix
+}
+
+func (g *Guard) refuse(why string, e Entry) {
+	r := g.refused[why]
+	if r == nil {
+		r = &Refusal{Why: why}
+		g.refused[why] = r
+	}
+	r.Entries++
+	if len(r.Examples) < examples {
+		text := e.First.String()
+		if e.Last != e.First {
+			text += "-" + e.Last.String()
+		}
+		r.Examples = append(r.Examples, text)
+	}
+}
+
+// Verdict is what is left of the list. Previous is how many entries its last good version had, 0 if there is
+// none. An error wraps ErrEmpty or ErrShrunk: then the last good version is better than this one.
+func (g *Guard) Verdict(previous int) (Verdict, error) {
+	v := Verdict{Entries: g.entries}
+	if g.entries == 0 && !g.g.MayEmpty {
+		return v, ErrEmpty
+	}
+	if previous >= shrinkFrom && g.g.MayShrink < 1 && float64(g.entries) < float64(previous)*(1-g.g.MayShrink) {
+		return v, fmt.Errorf("%w: from %d entries to %d; if that is right, raise max_shrink, or remove the feed and add it again", ErrShrunk, previous, g.entries)
+	}
+	v.Block = g.block.Ranges().Without(g.forbidden)
+	v.Short = g.short.Ranges().Without(g.forbidden)
+	v.Count = g.count.Ranges().Without(g.forbidden)
+	for _, r := range g.refused {
+		v.Refused = append(v.Refused, *r)
+	}
+	slices.SortFunc(v.Refused, func(a, b Refusal) int {
+		return cmp.Or(cmp.Compare(b.Entries, a.Entries), cmp.Compare(a.Why, b.Why))
+	})
+	if g.nextEnd != 0 {
+		v.NextEnd = unixTime(g.nextEnd)
+	}
+	return v, nil
+}

@@ -1,0 +1,169 @@
+package feed
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// plain reads a list with an address, a network or a range on each line: what follows it after a blank, a tab, a
+// comma, or one of # ; | is a comment, and so are lines that begin with # ; or //. A line of two addresses and,
+// perhaps, a number is a range, as DShield writes it.
+func (p *parser) plain() error {
+	for {
+		b, long, err := p.line()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.Lines++
+		b = bytes.TrimSpace(b)
+		if len(b) == 0 || b[0] == '#' || b[0] == ';' || bytes.HasPrefix(b, []byte("//")) {
+			continue
+		}
+		word, rest := firstWord(b)
+		e, why := span(word)
+		switch {
+		case why == "":
+			if last, ok := secondAddress(rest, e); ok {
+				e.Last = last
+			}
+			e.Line, e.Score = p.Lines, NoScore
+			p.entry(e)
+		case p.Entries == 0 && p.BadCount == 0 && isHeading(b):
+			// Some begin with the names of their columns.
+		case long:
+			p.bad(p.Lines, b, "the line is too long")
+		default:
+			p.bad(p.Lines, b, why)
+		}
+	}
+}
+
+func firstWord(b []byte) (word, rest []byte) {
+	i := bytes.IndexAny(b, " \t,#;|\"")
+	if i < 0 {
+		return b, nil
+	}
+	return b[:i], b[i:]
+}
+
+// secondAddress reads the end of a range that stands beside its beginning.
+func secondAddress(rest []byte, e Entry) (last netip.Addr, ok bool) {
+	if e.First != e.Last || len(rest) == 0 || rest[0] != '\t' && rest[0] != ' ' {
+		return last, false
+	}
+	rest = bytes.TrimSpace(rest)
+	if bytes.HasPrefix(rest, []byte("-")) {
+		rest = bytes.TrimSpace(rest[1:])
+	} else if len(rest) == 0 || rest[0] < '0' || rest[0] > '9' {
+		return last, false
+	}
+	word, _ := firstWord(rest)
+	a, err := netip.ParseAddr(string(word))
+	if err != nil || a.Zone() != "" {
+		return last, false
+	}
+	a = a.Unmap()
+	return a, a.BitLen() == e.First.BitLen() && !a.Less(e.First)
+}
+
+// isHeading reports whether a line is of words alone.
+func isHeading(b []byte) bool {
+	return bytes.IndexFunc(b, func(r rune) bool { return r >= '0' && r <= '9' || r == ':' || r == '<' || r == '{' || r == 0xfffd }) < 0
+}
+
+// span reads an address, a network or a range. Why is empty if it is one.
+func span(word []byte) (e Entry, why string) {
+	if len(word) > 100 {
+		return e, "this is no address"
+	}
+	s := string(word)
+	if first, last, isRange := strings.Cut(s, "-"); isRange {
+		a, errA := netip.ParseAddr(first)
+		z, errZ := netip.ParseAddr(last)
+		a, z = a.Unmap(), z.Unmap()
+		switch {
+		case errA != nil || errZ != nil || a.Zone() != "" || z.Zone() != "":
+			return e, "this is no range of addresses"
+		case a.BitLen() != z.BitLen() || z.Less(a):
+			return e, "the range ends before it begins"
+		}
+		return Entry{First: a, Last: z}, ""
+	}
+	host, mask, isNet := strings.Cut(s, "/")
+	a, err := netip.ParseAddr(host)
+	switch {
+	case err != nil && (strings.HasPrefix(s, "[") || strings.Count(s, ":") == 1 && strings.Contains(s, ".")):
+		return e, "an address with a port is no address"
+	case err != nil:
+		return e, "this is no address"
+	case a.Zone() != "":
+		return e, "an address with a zone means one device"
+	case !isNet:
+		a = a.Unmap()
+		return Entry{First: a, Last: a}, ""
+	}
+	bits, ok := prefixBits(mask, a)
+	if !ok {
+		return e, "this is no length of a prefix"
+	}
+	if a.Is4In6() {
+		if bits -= 96; bits < 0 {
+			return e, "this is no length of a prefix"
+		}
+		a = a.Unmap()
+	}
+	first, last := ends(netip.PrefixFrom(a, bits))
+	return Entry{First: first, Last: last}, ""
+}
+
+// prefixBits reads the length of a prefix, or a mask of IPv4.
+func prefixBits(mask string, a netip.Addr) (int, bool) {
+	if n, err := strconv.ParseUint(mask, 10, 8); err == nil && len(mask) <= 3 {
+		return int(n), int(n) <= a.BitLen()
+	}
+	m, err := netip.ParseAddr(mask)
+	if err != nil || !m.Is4() || !a.Is4() {
+		return 0, false
+	}
+	b := m.As4()
+	v := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
+	n := 0
+	for v&(1<<31) != 0 {
+		n++
+		v <<= 1
+	}
+	return n, v == 0
+}
+
+// ends are the first and the last address of a network.
+func ends(p netip.Prefix) (first, last netip.Addr) {
+	p = p.Masked()
+	first = p.Addr()
+	if first.Is4() {
+		b := first.As4()
+		fill(b[:], p.Bits())
+		return first, netip.AddrFrom4(b)
+	}
+	b := first.As16()
+	fill(b[:], p.Bits())
+	return first, netip.AddrFrom16(b)
+}
+
+// fill sets all bits from a place on.
+func fill(b []byte, from int) {
+	for i := range b {
+		switch at := from - 8*i; {
+		case at <= 0:
+			b[i] = 0xff
+		case at < 8:
+			b[i] |= 0xff >> at
+		}
+	}
+}
