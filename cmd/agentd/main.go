@@ -14,10 +14,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
 
 	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
+	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/executor"
@@ -119,11 +121,19 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		LargeAt: largeAt,
 		Log:     log, Banned: open.banned, Trouble: func(err error) { events.trouble("firewall", err) },
 	})
-	wishes := firewallWishes{keeper: keeper, cutting: open}
-	wishes.apply(live.Agent().Firewall)
+	lists, err := openLists(keeper, filepath.Join(filepath.Dir(f.db), "lists"), log)
+	if err != nil {
+		return err
+	}
+	wishes := func(c config.AgentConf) {
+		open.enable(c.Firewall.Cut)
+		lists.apply(c)
+	}
+	wishes(live.Agent())
 	a := agent.New(agent.Parts{
 		Store:    db,
-		Firewall: keeper,
+		Firewall: lists,
+		Lists:    lists,
 		Book:     jail.NewBook(loader.BookConfig()),
 		Resolver: agent.NewResolver(),
 		Log:      log,
@@ -131,7 +141,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 			o, err := live.Load()
 			if err == nil {
 				logProblems(log, o.Problems)
-				wishes.apply(live.Agent().Firewall)
+				wishes(live.Agent())
 			}
 			return o, err
 		},
@@ -140,7 +150,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		Action:     func(e action.Event) { record.action(e); events.action(e) },
 		Trouble:    events.trouble,
 		Configured: events.configured,
-		Reasons:    func() []string { return append(events.reasons(), open.reasons()...) },
+		Reasons:    func() []string { return slices.Concat(events.reasons(), open.reasons(), lists.reasons()) },
 		Hooks:      lookAtHooks,
 		Ready:      func() { close(ready) },
 		About:      about,
@@ -155,6 +165,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	servers = append(servers, open.runners(log)...)
+	servers = append(servers, lists.runners(log)...)
 	if f.pidfile != "" {
 		if err := writePID(f.pidfile); err != nil {
 			return err
@@ -164,7 +175,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	logs := flushedLogs{handler.logControl, events}
 	commands := executor.Handler{Service: a.Service(), Jails: live, Log: logs, Database: f.db}
 	server, err := control.Listen(ctx, f.socket, control.ServerOptions{
-		Service: a.Service(), Log: log,
+		Service: a.Service(), Log: log, Routes: lists.routes(),
 		Fail2ban: func(ctx context.Context, request []byte) []byte { return f2b.Execute(ctx, commands, log, request) },
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ type Parts struct {
 	Book     *jail.Book
 	Resolver *Resolver
 	Log      *slog.Logger
+	Lists    Lists // nil: there are none
 
 	// Reload reads the configuration again. An error means that it could not be read at all.
 	Reload func() (Options, error)
@@ -89,6 +90,7 @@ func New(p Parts, o Options) *Agent {
 	}
 	a.engine = newEngine(p.Book, p.Store, p.Firewall, a.events, a.health, p.Log)
 	a.source = newSources(a.engine, p.Resolver, p.Log)
+	a.source.lists = p.Lists
 	a.script = newScripts(a.engine, p.Resolver, p.Log, p.Action)
 	a.engine.scripts = a.script
 	return a

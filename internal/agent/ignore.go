@@ -30,6 +30,7 @@ type ignorer struct {
 	opts     Ignore
 	resolver *Resolver
 	log      *slog.Logger
+	lists    Lists // nil: none
 
 	mu         sync.Mutex // guards the fields below; never held while a name is resolved or a command runs
 	list       *jail.IgnoreList
@@ -111,6 +112,9 @@ func (g *ignorer) listed(ctx context.Context, id ident.ID) (by string, ok bool) 
 		if _, ok := f.list.Match(id); ok {
 			return f.entry, true
 		}
+	}
+	if g.lists != nil {
+		return g.lists.Allowed(id)
 	}
 	return "", false
 }

@@ -244,10 +244,26 @@ func (in *intake) process(ctx context.Context, w *watch, line filter.Line, now t
 				in.engine.events.ignored(w.jail.Name(), id, by, f.Time)
 				continue
 			}
+			in.suspect(w, &f)
 			failures = append(failures, observedFailure{w.jail.Name(), f, max(m.Regex+1, 0)})
 		}
 	}
 	return failures, nil
+}
+
+// suspect makes a failure enough for a ban if a list says that of its address.
+func (in *intake) suspect(w *watch, f *jail.Failure) {
+	if w.ignorer.lists == nil || !f.ID.IsAddr() {
+		return
+	}
+	p := f.ID.Prefix()
+	if !p.IsSingleIP() {
+		return
+	}
+	if by := w.ignorer.lists.Suspect(p.Addr()); by != "" {
+		f.Attempts = max(f.Attempts, w.jail.Policy.MaxRetry)
+		in.log.Info("a list says that one failure is enough", "jail", w.jail.Name(), "addr", f.ID, "feed", by)
+	}
 }
 
 // resolve turns a host name in a log line into the IDs to count.

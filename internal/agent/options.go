@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"golang.org/x/text/encoding"
@@ -11,6 +12,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/filter"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/cidr"
+	"github.com/palisade-agent/palisade/internal/ident"
 	"github.com/palisade-agent/palisade/internal/jail"
 	"github.com/palisade-agent/palisade/internal/source"
 	"github.com/palisade-agent/palisade/internal/store"
@@ -88,6 +90,16 @@ type Store interface {
 	// Commit writes the batch in one transaction: all of it is durable when Commit returns nil, and
 	// none of it is visible after an error. It may block for as long as the disk does.
 	Commit(store.Batch) error
+}
+
+// Lists are addresses that concern all jails alike. Their methods do not wait, and are called by several
+// goroutines.
+type Lists interface {
+	// Allowed reports whether an ID is never to be banned, and the name of the list that says so. A network
+	// is allowed if some of it is.
+	Allowed(id ident.ID) (by string, ok bool)
+	// Suspect names the list by which an address is to be banned at its first failure; empty if there is none.
+	Suspect(a netip.Addr) (by string)
 }
 
 // Firewall brings the kernel's sets in line with what is wished. Implemented by firewall.Keeper.

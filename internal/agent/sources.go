@@ -32,6 +32,7 @@ const (
 type sources struct {
 	engine   *engine
 	resolver *Resolver
+	lists    Lists // nil: there are none
 	log      *slog.Logger
 	daily    *daily
 	wg       sync.WaitGroup
@@ -136,6 +137,7 @@ func (s *sources) prepare() {
 	ignorers, counts := map[string]*ignorer{}, map[string]*jailCounts{}
 	for _, j := range s.jails {
 		ignorers[j.Name()] = newIgnorer(j.Name(), j.Ignore, s.resolver, s.log)
+		ignorers[j.Name()].lists = s.lists
 		counts[j.Name()] = s.counts[j.Name()]
 		if counts[j.Name()] == nil {
 			counts[j.Name()] = &jailCounts{}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -22,6 +23,8 @@ type Options struct {
 	Now func() time.Time
 	// Client gives the client to ask with; it may be another one after a reload.
 	Client func() *outbound.Client
+	// Lookup gives the addresses of a name; nil asks the system.
+	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Deliver is told what of a list is to be blocked, or allowed, and what is banned at its first failure: once
 	// for each list soon after Run has begun, be it nothing, and whenever it changes. It must not wait.
 	Deliver func(s Source, block, count cidr.Ranges)
@@ -36,6 +39,7 @@ type Runner struct {
 	log     *slog.Logger
 	now     func() time.Time
 	client  func() *outbound.Client
+	lookup  func(context.Context, string) ([]netip.Addr, error)
 	out     func(Source, cidr.Ranges, cidr.Ranges)
 	allow   func() cidr.Ranges
 	own     func() cidr.Ranges
@@ -51,12 +55,17 @@ type Runner struct {
 
 // NewRunner makes a Runner without lists; see Set.
 func NewRunner(o Options) *Runner {
-	r := &Runner{copies: copies{o.Dir}, log: o.Log, now: o.Now, client: o.Client, out: o.Deliver, allow: o.Allow, own: o.Own, workers: map[string]*worker{}}
+	r := &Runner{copies: copies{o.Dir}, log: o.Log, now: o.Now, client: o.Client, lookup: o.Lookup, out: o.Deliver, allow: o.Allow, own: o.Own, workers: map[string]*worker{}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
 	if r.now == nil {
 		r.now = time.Now
+	}
+	if r.lookup == nil {
+		r.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
 	}
 	nothing := func() cidr.Ranges { return cidr.Ranges{} }
 	if r.allow == nil {

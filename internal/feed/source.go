@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -50,6 +51,7 @@ type Source struct {
 	Documents []Document
 	Path      string // a file or a folder, instead of documents; Format is that of its files
 	Format    Format
+	Hosts     []string // names whose addresses are the list, instead of documents
 
 	// Key gives the key that the publisher wants; nil is none. It is read anew for each request.
 	Key     func() (outbound.Key, error)
@@ -77,6 +79,7 @@ func (s Source) identity() string {
 	if s.Path != "" {
 		fmt.Fprintf(&b, "\n%+v", s.Format)
 	}
+	fmt.Fprintf(&b, "\n%q", s.Hosts)
 	return b.String()
 }
 
@@ -84,6 +87,9 @@ func (s Source) identity() string {
 func (s Source) Where() string {
 	if s.Path != "" {
 		return s.Path
+	}
+	if len(s.Hosts) > 0 {
+		return "the addresses of " + strings.Join(s.Hosts, ", ")
 	}
 	var all []string
 	for _, d := range s.Documents {
@@ -120,6 +126,12 @@ func (e *StatusError) Error() string {
 		return text + ": it was asked too often"
 	}
 	return text
+}
+
+// Unreachable reports whether there was no answer at all, as against one that is no list.
+func Unreachable(err error) bool {
+	_, ok := errors.AsType[*outbound.Error](err)
+	return ok && !errors.Is(err, outbound.ErrTooLarge) && !errors.Is(err, outbound.ErrRedirect)
 }
 
 // State is how a list stands.
@@ -160,7 +172,7 @@ type Status struct {
 // same reports whether two sources are the same but for their keys, which are read anew each time.
 func (s Source) same(o Source) bool {
 	g, h := s.Guards, o.Guards
-	return s.Name == o.Name && s.Type == o.Type && s.Use == o.Use && slices.Equal(s.Documents, o.Documents) && s.Path == o.Path && s.Format == o.Format &&
+	return s.Name == o.Name && s.Type == o.Type && s.Use == o.Use && slices.Equal(s.Documents, o.Documents) && s.Path == o.Path && slices.Equal(s.Hosts, o.Hosts) && s.Format == o.Format &&
 		s.KeyFrom == o.KeyFrom && s.Accept == o.Accept && s.Interval == o.Interval && s.Least == o.Least && s.Expires == o.Expires && s.Timeout == o.Timeout &&
 		s.MaxBytes == o.MaxBytes && s.ShortTime == o.ShortTime && slices.Equal(s.Pinned, o.Pinned) &&
 		g.Private == h.Private && g.Min4 == h.Min4 && g.Min6 == h.Min6 && g.MaxEntries == h.MaxEntries && g.MayEmpty == h.MayEmpty && g.MayShrink == h.MayShrink &&

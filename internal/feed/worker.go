@@ -179,9 +179,12 @@ func (w *worker) try(ctx context.Context) error {
 	w.set(func(s *Status) { s.Tried = w.now() })
 	var f fetched
 	var err error
-	if w.source.Path != "" {
+	switch {
+	case w.source.Path != "":
 		f, err = w.local(old)
-	} else {
+	case len(w.source.Hosts) > 0:
+		f, err = w.hosts(ctx, old)
+	default:
 		f, err = w.fetch(ctx, old)
 	}
 	switch {
@@ -266,7 +269,10 @@ func (w *worker) pause(err error) time.Duration {
 	for range min(w.current().Failures-1, 20) {
 		wait *= 2
 	}
-	wait = min(max(wait, w.source.Least), longestRetry)
+	if !Unreachable(err) {
+		wait = max(wait, w.source.Least) // its owner was asked
+	}
+	wait = min(wait, longestRetry)
 	if wait > interval && interval >= firstRetry {
 		wait = interval
 	}

@@ -52,11 +52,13 @@ type List struct {
 	Expires time.Duration // how long the last good copy counts
 	// MinScore is from which score on an entry counts, if nothing else is said; 0 takes all.
 	MinScore int
-	MayEmpty bool   // to be empty is nothing unusual
-	Needs    string // a key of the configuration without which there is no list: "country", "name", "url"; or empty
-	Accept   string // media types asked for; empty asks for anything
-	Terms    string // what its owner wants; may be empty
-	Pinned   []string
+	Max      int      // for {max}, if nothing else is said; 0: it is not asked for
+	List     string   // for {name}, if nothing else is said
+	MayEmpty bool     // to be empty is nothing unusual
+	Needs    string   // a key of the configuration without which there is no list: "country"; or empty
+	Accept   string   // media types asked for; empty asks for anything
+	Terms    string   // what its owner wants; may be empty
+	Pinned   []string // prefixes that count until there was a first good answer
 }
 
 // These are the times that most lists go by.
@@ -71,12 +73,12 @@ func Feeds() []List {
 		{
 			Name: "wayscloud", About: "WAYSCloud live threats, with scores", Auth: Required, Header: "X-API-Key",
 			Parts: []Part{{URL: "https://api.wayscloud.services/v1/ip/threats/live?limit={max}", Kind: "json", Path: "threats[].ip_address|threats[].ip|[].ip_address|[].ip", Score: "threat_score|score|threat.score"}},
-			Every: often, Least: 15 * time.Minute, Expires: day, MinScore: 60,
+			Every: often, Least: 15 * time.Minute, Expires: day, MinScore: 60, Max: 1000,
 		},
 		{
 			Name: "wayscloud-portal", About: "WAYSCloud live threats from the public portal, without a key", Auth: Optional, Header: "X-API-Key",
 			Parts: []Part{{URL: "https://ip.wayscloud.services/api/threats/live?limit={max}", Kind: "json", Path: "threats[].ip_address|threats[].ip|[].ip_address|[].ip", Score: "threat_score|score"}},
-			Every: often, Least: 15 * time.Minute, Expires: day, MinScore: 60,
+			Every: often, Least: 15 * time.Minute, Expires: day, MinScore: 60, Max: 1000,
 		},
 		{
 			Name: "wayscloud-country", About: "WAYSCloud's worst addresses of a country", Auth: Optional, Header: "X-API-Key", Needs: "country",
@@ -85,7 +87,7 @@ func Feeds() []List {
 		},
 		{
 			Name: "ismalicious", About: "isMalicious blocklist", Auth: Optional, Header: "X-API-KEY", Form: Pair,
-			Parts: []Part{{URL: "https://api.ismalicious.com/blocklist/download/{name}", Kind: "plain"}},
+			Parts: []Part{{URL: "https://api.ismalicious.com/blocklist/download/{name}", Kind: "plain"}}, List: "blocklist-ips-all.txt",
 			Every: 6 * time.Hour, Least: time.Hour, Expires: 2 * day,
 		},
 		{
@@ -95,11 +97,11 @@ func Feeds() []List {
 		},
 		{
 			Name: "abuseipdb", About: "AbuseIPDB blacklist", Auth: Required, Header: "Key",
-			Parts: []Part{{URL: "https://api.abuseipdb.com/api/v2/blacklist?limit={max}", Kind: "json", Path: "data[].ipAddress", Score: "abuseConfidenceScore"}},
+			Parts: []Part{{URL: "https://api.abuseipdb.com/api/v2/blacklist?limit={max}", Kind: "json", Path: "data[].ipAddress", Score: "abuseConfidenceScore"}}, Max: 10_000,
 			Every: 6 * time.Hour, Least: 5 * time.Hour, Expires: 2 * day, Accept: "application/json", Terms: "five requests a day with a free key",
 		},
 		{
-			Name: "blocklist-de", About: "blocklist.de, attackers of the last 48 hours", Parts: []Part{{URL: "https://lists.blocklist.de/lists/{name}.txt", Kind: "plain"}},
+			Name: "blocklist-de", About: "blocklist.de, attackers of the last 48 hours", Parts: []Part{{URL: "https://lists.blocklist.de/lists/{name}.txt", Kind: "plain"}}, List: "all",
 			Every: often, Least: often, Expires: 2 * day,
 		},
 		{
