@@ -35,9 +35,10 @@ type Format struct {
 
 // Limits bound what is read of a document.
 type Limits struct {
-	Entries   int     // more are left out, and Parsed.Truncated says so
-	LineBytes int     // of a line, or of a token of JSON; 0 is 16 KiB
-	BadShare  float64 // of the lines that may be none of the format, 0 to 1; 0 is a fifth. Ten bad lines are always borne.
+	Entries   int       // more are left out, and Parsed.Truncated says so
+	LineBytes int       // of a line, or of a token of JSON; 0 is 16 KiB
+	Now       time.Time // for what ends after a time, and what does not begin yet
+	BadShare  float64   // of the lines that may be none of the format, 0 to 1; 0 is a fifth. Ten bad lines are always borne.
 }
 
 // Bad is a line, or an object, that is none of the format.

@@ -343,7 +343,7 @@ func (f *fetched) note(h http.Header) {
 	}
 }
 
-func (w *worker) limits() Limits { return Limits{Entries: w.source.Guards.MaxEntries} }
+func (w *worker) limits() Limits { return Limits{Entries: w.source.Guards.MaxEntries, Now: w.now()} }
 
 // plainURL is an address without its query.
 func plainURL(address string) string {

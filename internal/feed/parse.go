@@ -41,6 +41,16 @@ func Parse(r io.Reader, f Format, l Limits, each func(Entry)) (Parsed, error) {
 	switch f.Kind {
 	case "plain":
 		err = p.plain()
+	case "csv":
+		err = p.csv()
+	case "json":
+		err = p.json()
+	case "drop":
+		err = p.drop()
+	case "stix", "taxii":
+		err = p.stix()
+	case "crowdsec":
+		err = p.crowdsec()
 	default:
 		return p.Parsed, fmt.Errorf("%w: %q", ErrKind, f.Kind)
 	}
