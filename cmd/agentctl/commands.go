@@ -18,6 +18,7 @@ type command struct {
 	more     string
 	examples []string
 	options  []string
+	subs     []string // what the first word may be, with what it does after a tab
 	min      int  // words after the name
 	max      int  // -1: any number
 	jail     bool // the first word is a jail
@@ -91,6 +92,7 @@ func daemonCommands() []*command {
 				"kernel; exits with 1 if it does not hold what it should.", firewallLimit),
 			examples: []string{"agentctl firewall", "agentctl firewall verify && echo right"},
 		},
+		feedCommand(),
 		{
 			name: "events", usage: "events --follow [--jail JAIL] [--kind KIND]", options: []string{"follow", "jail", "kind"}, run: events,
 			brief:    "failures and bans as they happen, a line each",

@@ -169,6 +169,13 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, name := range names {
 			offer(name, "filter")
 		}
+	case len(cmd.subs) > 0 && len(words) == 1:
+		for _, s := range cmd.subs {
+			name, brief, _ := strings.Cut(s, "\t")
+			offer(name, brief)
+		}
+	case cmd.name == "feed" && len(words) > 1 && (words[1] == "show" || words[1] == "refresh"):
+		return sub.offerFeeds(ctx, offer)
 	case cmd.name == "firewall" && len(words) == 1:
 		offer("verify", "look every element up in the kernel")
 	case cmd.name == "completion" && len(words) == 1:

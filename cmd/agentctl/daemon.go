@@ -40,15 +40,19 @@ func ping(ctx context.Context, c *call) error {
 	}{"pong", took.Microseconds()}, func(w io.Writer) { fmt.Fprintf(w, "agentd answers (in %v).\n", took.Round(10*time.Microsecond)) })
 }
 
+func buildVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
 // version tells both versions; that of agentctl is known even where the daemon is not to be reached.
 func version(ctx context.Context, c *call) error {
 	v := struct {
 		Agentctl string `json:"agentctl"`
 		Agentd   string `json:"agentd,omitempty"`
-	}{Agentctl: "unknown"}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v.Agentctl = info.Main.Version
-	}
+	}{Agentctl: buildVersion()}
 	s, err := c.client.Status(ctx)
 	if errors.Is(err, context.Canceled) {
 		return err

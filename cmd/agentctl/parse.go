@@ -37,6 +37,10 @@ func options() []option {
 		{"within", "NETWORK", "only what is inside of this network"},
 		{"after", "ENTRY", "go on behind this entry, as the page before says"},
 		{"feeds", "", "also what feeds block"},
+		{"format", "FORMAT", "how the list is written: plain, csv, json, drop, stix, taxii or crowdsec; without it, what fits"},
+		{"entries", "PATH", "where in the JSON the addresses are, as threats[].ip"},
+		{"score", "PATH", "where an entry's score is: a path in JSON, a column in CSV"},
+		{"column", "COLUMN", "the column of CSV with the addresses, by number or name"},
 		{"hits", "", "how often each was met, where the firewall counts (hits = yes in agent.conf)"},
 		{"time", "TIME", "how long: 3600, 90m, 1d 12h, or -1 for ever"},
 	}
