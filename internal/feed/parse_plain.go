@@ -13,6 +13,7 @@ import (
 // comma, or one of # ; | is a comment, and so are lines that begin with # ; or //. A line of two addresses and,
 // perhaps, a number is a range, as DShield writes it.
 func (p *parser) plain() error {
+	begun := false
 	for {
 		b, long, err := p.line()
 		if errors.Is(err, io.EOF) {
@@ -26,6 +27,8 @@ func (p *parser) plain() error {
 		if len(b) == 0 || b[0] == '#' || b[0] == ';' || bytes.HasPrefix(b, []byte("//")) {
 			continue
 		}
+		first := !begun
+		begun = true
 		word, rest := firstWord(b)
 		e, why := span(word)
 		switch {
@@ -35,7 +38,7 @@ func (p *parser) plain() error {
 			}
 			e.Line, e.Score = p.Lines, NoScore
 			p.entry(e)
-		case p.Entries == 0 && p.BadCount == 0 && isHeading(b):
+		case first && isHeading(b):
 			// Some begin with the names of their columns.
 		case long:
 			p.bad(p.Lines, b, "the line is too long")

@@ -46,7 +46,7 @@ func (w *worker) run(ctx context.Context) {
 	if known && o.Source != w.source.identity() {
 		o, known = origin{}, false // a list of the same name that is another's
 	}
-	w.begin(o, known)
+	known = w.begin(o, known)
 	next := w.now()
 	if known && w.source.Path == "" {
 		// A restart is no reason to ask again.
@@ -88,13 +88,14 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// begin delivers the last good copy, or what stands for it until there is one.
-func (w *worker) begin(o origin, known bool) {
+// begin delivers the last good copy, or what stands for it until there is one. It is true if there is a copy.
+func (w *worker) begin(o origin, known bool) bool {
 	if known {
 		w.set(func(s *Status) { s.Fetched, s.Changed, s.Entries = o.Fetched, o.Changed, o.Entries })
 		if w.judgeCopy("") {
-			return
+			return true
 		}
+		w.set(func(s *Status) { s.Fetched, s.Changed, s.Entries = time.Time{}, time.Time{}, 0 })
 	}
 	var b cidr.Builder
 	for _, text := range w.source.Pinned {
@@ -103,6 +104,7 @@ func (w *worker) begin(o origin, known bool) {
 		}
 	}
 	w.deliver(&Verdict{Block: b.Ranges()}, Waiting)
+	return false
 }
 
 // soonest is when something has to be done: the next try, an entry's end, or that of the list.
