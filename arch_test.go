@@ -32,6 +32,8 @@ var imports = map[string][]string{
 	"internal/secret": {},
 	// Asking other machines over HTTP.
 	"internal/outbound": {},
+	// Reports to others.
+	"internal/report": {"internal/firewall/cidr", "internal/outbound", "internal/store"},
 	// Lists that others publish.
 	"internal/feed": {"internal/feed/catalog", "internal/firewall/cidr", "internal/outbound"},
 	// Published lists by name.

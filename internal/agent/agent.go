@@ -26,7 +26,8 @@ type Parts struct {
 	Book     *jail.Book
 	Resolver *Resolver
 	Log      *slog.Logger
-	Lists    Lists // nil: there are none
+	Lists    Lists  // nil: there are none
+	Outbox   Outbox // nil: nothing is reported
 
 	// Reload reads the configuration again. An error means that it could not be read at all.
 	Reload func() (Options, error)
@@ -93,6 +94,7 @@ func New(p Parts, o Options) *Agent {
 	a.source.lists = p.Lists
 	a.script = newScripts(a.engine, p.Resolver, p.Log, p.Action)
 	a.engine.scripts = a.script
+	a.engine.outbox = p.Outbox
 	return a
 }
 

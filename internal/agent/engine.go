@@ -58,6 +58,7 @@ type engine struct {
 	store    Store
 	firewall Firewall
 	scripts  *scripts
+	outbox   Outbox // nil: nothing is reported
 	own      *ownLog
 	events   *events
 	health   *health
@@ -73,6 +74,7 @@ type engine struct {
 	positions map[placeKey]store.Position
 	moved     map[placeKey]struct{} // positions not handed to a commit yet
 	dropped   []store.PositionKey   // places that are of no use any more, to be forgotten with the next commit
+	reports   []store.OutboxRow     // that follow from what is staged
 	staged    int                   // decisions and failures since the last commit began
 	waiting   []chan error          // told when what they staged is durable
 	inFlight  *store.Batch          // being committed, with those who wait for it
@@ -244,6 +246,9 @@ func (e *engine) enforce(decisions []jail.Decision) {
 	if len(wishes) > 0 {
 		e.firewall.Submit(wishes)
 	}
+	if e.outbox != nil {
+		e.reports = append(e.reports, e.outbox.Stage(decisions)...)
+	}
 	e.scripts.submit(decisions)
 	e.own.publish(decisions)
 	e.events.publish(decisions)
@@ -312,15 +317,15 @@ func (e *engine) armCommit(t *time.Timer, at time.Time) time.Time {
 // begin gives what is staged to the committer. Until finish, it is in flight and nothing else commits.
 // It reports false if there was nothing to write after all; who waits has been told then.
 func (e *engine) begin(batches chan<- store.Batch) bool {
-	b := store.Batch{Changes: e.book.TakeChanges(), Dropped: e.dropped}
-	e.dropped = nil
+	b := store.Batch{Changes: e.book.TakeChanges(), Dropped: e.dropped, Outbox: e.reports}
+	e.dropped, e.reports = nil, nil
 	for key := range e.moved {
 		b.Positions = append(b.Positions, e.positions[key])
 	}
 	clear(e.moved)
 	e.inFlight, e.inFlightW = &b, e.waiting
 	e.staged, e.waiting = 0, nil
-	if b.Empty() && len(b.Positions) == 0 && len(b.Dropped) == 0 {
+	if b.Empty() && len(b.Positions) == 0 && len(b.Dropped) == 0 && len(b.Outbox) == 0 {
 		e.finish(nil)
 		return false
 	}
@@ -339,8 +344,12 @@ func (e *engine) finish(err error) {
 	e.health.set(healthStore, err)
 	if err == nil {
 		e.retry = 0
+		if len(b.Outbox) > 0 {
+			e.outbox.Stored(b.Outbox)
+		}
 		return
 	}
+	e.reports = append(b.Outbox, e.reports...)
 	e.retry = min(max(2*e.retry, retryFirst), retryLast)
 	e.book.Return(b.Changes)
 	e.dropped = append(e.dropped, b.Dropped...)

@@ -92,6 +92,15 @@ type Store interface {
 	Commit(store.Batch) error
 }
 
+// Outbox is told of what is decided and says what of it is to be reported to others. The methods are called by
+// one goroutine and must not wait. Rows are written in the transaction of what led to them.
+type Outbox interface {
+	// Stage gives the rows that follow from decisions.
+	Stage(decisions []jail.Decision) []store.OutboxRow
+	// Stored is told that rows are on the disk.
+	Stored(rows []store.OutboxRow)
+}
+
 // Lists are addresses that concern all jails alike. Their methods do not wait, and are called by several
 // goroutines.
 type Lists interface {

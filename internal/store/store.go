@@ -36,6 +36,7 @@ type Batch struct {
 	jail.Changes
 	Positions []Position
 	Dropped   []PositionKey // positions that nobody needs any more
+	Outbox    []OutboxRow   // of one key, the last counts
 }
 
 // DB is an open database. Its methods are safe for concurrent use; commits go one after the other.
@@ -207,6 +208,7 @@ func (w *writer) all(b Batch) {
 	for _, k := range b.Dropped {
 		w.del(bucketPositions, positionKey(k))
 	}
+	w.outbox(b.Outbox)
 }
 
 // put writes a value with its checksum.
