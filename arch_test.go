@@ -35,12 +35,14 @@ var imports = map[string][]string{
 	// Reports to others.
 	"internal/report": {"internal/firewall/cidr", "internal/outbound", "internal/store"},
 	// Lists that others publish.
-	"internal/feed": {"internal/feed/catalog", "internal/firewall/cidr", "internal/outbound"},
+	"internal/feed": {"internal/feed/catalog", "internal/feed/jsonpath", "internal/firewall/cidr", "internal/outbound"},
 	// Published lists by name.
 	"internal/feed/catalog": {},
-	"internal/source":      {"github.com/nxadm/tail"},
-	"internal/store":       {"internal/ident", "internal/jail", "internal/source", "go.etcd.io/bbolt"},
-	"internal/firewall":    {"internal/firewall/cidr"},
+	// Where in a document of JSON something is.
+	"internal/feed/jsonpath": {},
+	"internal/source":        {"github.com/nxadm/tail"},
+	"internal/store":         {"internal/ident", "internal/jail", "internal/source", "go.etcd.io/bbolt"},
+	"internal/firewall":      {"internal/firewall/cidr"},
 	// Sets of addresses, compact.
 	"internal/firewall/cidr": {},
 	"internal/firewall/nft": {
@@ -95,7 +97,7 @@ var imports = map[string][]string{
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
 	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
-	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
+	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
 }
 
 // forbiddenInPure are the packages whose import makes an effect possible.

@@ -10,10 +10,13 @@ import (
 // NoScore is the score of an entry whose list gives none.
 const NoScore = -1
 
+// Unscored is the score of an entry that should have one, since its list has a place for scores, and has not.
+const Unscored = -2
+
 // Entry is what a list says of some addresses.
 type Entry struct {
 	First, Last netip.Addr // of one family, IPv4 never mapped into IPv6, without a zone; First ≤ Last
-	Score       int        // 0 to 100, or NoScore
+	Score       int        // 0 to 100, NoScore or Unscored
 	Until       time.Time  // it counts no longer than this; zero: as long as the list says it
 	Revoked     bool       // it is taken back
 	ID          string     // of the entry at its publisher, at most 200 bytes; empty where there is none
@@ -52,6 +55,7 @@ type Bad struct {
 type Parsed struct {
 	Lines     int // read: of text, or objects of JSON
 	Entries   int // handed over
+	Skipped   int // well-formed, and not of addresses by themselves: other patterns of STIX, other decisions
 	BadCount  int
 	Bad       []Bad // the first twenty
 	Truncated bool  // there were more entries than Limits allows

@@ -15,6 +15,8 @@ import (
 var (
 	ErrEmpty  = errors.New("the list is empty")
 	ErrShrunk = errors.New("the list has shrunk too much")
+	// ErrUnscored is that of a list that does not say the scores by which it is to be judged.
+	ErrUnscored = errors.New("no entry of the list has a score")
 )
 
 // shrinkFrom is from how many entries on a list that shrinks is suspicious; small ones come and go.
@@ -28,6 +30,7 @@ type Guard struct {
 	g         Guards
 	special   []specialRange
 	entries   int
+	unscored  int
 	block     cidr.Builder
 	short     cidr.Builder
 	count     cidr.Builder
@@ -106,7 +109,11 @@ func (g *Guard) Take(e Entry) {
 	}
 	into := &g.block
 	switch {
-	case e.Score == NoScore || e.Score >= g.g.MinScore:
+	case e.Score == Unscored && g.g.MinScore > 0:
+		g.unscored++
+		g.refuse("no score, where the list should have one", e)
+		return
+	case e.Score == Unscored, e.Score == NoScore || e.Score >= g.g.MinScore:
 	case g.g.ShortScore >= 0 && e.Score >= g.g.ShortScore:
 		into = &g.short
 	case g.g.CountScore >= 0 && e.Score >= g.g.CountScore:
@@ -200,7 +207,7 @@ func (g *Guard) refuse(why string, e Entry) {
 }
 
 // Verdict is what is left of the list. Previous is how many entries its last good version had, 0 if there is
-// none. An error wraps ErrEmpty or ErrShrunk: then the last good version is better than this one.
+// none. An error wraps ErrEmpty, ErrShrunk or ErrUnscored: then the last good version is better than this one.
 func (g *Guard) Verdict(previous int) (Verdict, error) {
 	v := Verdict{Entries: g.entries}
 	if g.entries == 0 && !g.g.MayEmpty {
@@ -208,6 +215,9 @@ func (g *Guard) Verdict(previous int) (Verdict, error) {
 	}
 	if previous >= shrinkFrom && g.g.MayShrink < 1 && float64(g.entries) < float64(previous)*(1-g.g.MayShrink) {
 		return v, fmt.Errorf("%w: from %d entries to %d; if that is right, raise max_shrink, or remove the feed and add it again", ErrShrunk, previous, g.entries)
+	}
+	if g.unscored > 0 && g.unscored == g.entries {
+		return v, fmt.Errorf("%w: it is not written as it was, or as score says; min_score = 0 takes all of it", ErrUnscored)
 	}
 	v.Block = g.block.Ranges().Without(g.forbidden)
 	v.Short = g.short.Ranges().Without(g.forbidden)

@@ -115,6 +115,33 @@ func TestScoresHaveBands(t *testing.T) {
 	}
 }
 
+func TestAListThatShouldSayScoresIsNotTakenWithout(t *testing.T) {
+	for _, c := range []struct {
+		min    int
+		scores []int
+		want   error
+		block  string
+	}{
+		{60, []int{Unscored, Unscored}, ErrUnscored, ""},
+		{60, []int{Unscored, 70}, nil, "8.8.4.10/32"},
+		{60, []int{Unscored, 10}, nil, ""},
+		{0, []int{Unscored, 10}, nil, "8.8.4.0/32 8.8.4.10/32"},
+	} {
+		g := usual()
+		g.MinScore = c.min
+		guard := NewGuard(g)
+		for i, score := range c.scores {
+			e := entry(t, fmt.Sprintf("8.8.4.%d", 10*i))
+			e.Score = score
+			guard.Take(e)
+		}
+		v, err := guard.Verdict(0)
+		if !errors.Is(err, c.want) || list(v.Block) != c.block {
+			t.Errorf("%+v: %q, %v", c, list(v.Block), err)
+		}
+	}
+}
+
 func TestEntriesThatAreOverDoNotCountAndTheNextEndIsKnown(t *testing.T) {
 	guard := NewGuard(usual())
 	for i, until := range []time.Duration{-time.Second, 0, time.Hour, 2 * time.Hour} {

@@ -12,6 +12,8 @@ import (
 var (
 	ErrNotAList = errors.New("this is no list")
 	ErrKind     = errors.New("no such format")
+	// ErrFormat is that of what the configuration says of a format.
+	ErrFormat = errors.New("the format cannot be read so")
 )
 
 const (
@@ -110,11 +112,12 @@ func (p *parser) bad(line int, text []byte, why string) {
 
 // judge says whether it was a list at all.
 func (p *parser) judge() error {
-	switch all := p.Entries + p.BadCount; {
-	case p.BadCount > badBorne && float64(p.BadCount) > p.limits.BadShare*float64(all), p.BadCount > 0 && p.Entries == 0:
+	good := p.Entries + p.Skipped
+	switch all := good + p.BadCount; {
+	case p.BadCount > badBorne && float64(p.BadCount) > p.limits.BadShare*float64(all), p.BadCount > 0 && good == 0:
 		b := p.Bad[0]
 		return fmt.Errorf("%w: %d of %d entries are none, the first in line %d: %q: %s", ErrNotAList, p.BadCount, all, b.Line, b.Text, b.Why)
-	case p.Entries == 0:
+	case p.Entries == 0 && !p.More: // there may be some on the next page
 		return ErrEmpty
 	}
 	return nil

@@ -1,8 +1,9 @@
 package feed
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 )
@@ -10,49 +11,96 @@ import (
 // crowdsec reads the answer of a CrowdSec LAPI to a bouncer: decisions that are new, and such that are no more. Of
 // the new ones those count that ban addresses or ranges, and are not simulated.
 func (p *parser) crowdsec() error {
+	s := p.scanner()
+	if _, err := s.kind(); errors.Is(err, io.EOF) {
+		return nil
+	} else if err != nil {
+		return err
+	}
 	found := false
-	is := func(at []string) bool { return len(at) == 1 && (at[0] == "new" || at[0] == "deleted") }
-	err := p.elements(is, func(at []string, element any) {
-		if is(at) {
-			p.decision(element, at[0] == "deleted")
+	var d decision
+	err := s.object(func(name []byte) error {
+		deleted := string(name) == "deleted"
+		isList := deleted || string(name) == "new"
+		b, err := s.kind()
+		if err != nil {
+			return s.ended(err)
 		}
-	}, func(at []string) { found = found || is(at) }, func(at []string, _ any) { found = found || is(at) }) // null: none
+		if !isList || b != '[' {
+			found = found || isList && b == 'n' // null: there are none
+			return s.skip()
+		}
+		found = true
+		return s.array(func() error { return p.decision(s, &d, deleted) })
+	})
 	if err != nil {
 		return err
 	}
 	if !found {
 		return fmt.Errorf("%w: it has no decisions, neither new nor deleted", ErrNotAList)
 	}
+	return s.end()
+}
+
+// decision is what is kept of one. It is used again for each.
+type decision struct {
+	class, scope, value, duration, scenario, simulated []byte
+}
+
+func (d *decision) member(name string) *[]byte {
+	switch name {
+	case "type":
+		return &d.class
+	case "scope":
+		return &d.scope
+	case "value":
+		return &d.value
+	case "duration":
+		return &d.duration
+	case "scenario":
+		return &d.scenario
+	case "simulated":
+		return &d.simulated
+	}
 	return nil
 }
 
-func (p *parser) decision(v any, deleted bool) {
-	text := func(key string) string { s, _ := member(v, key); return asText(s) }
-	id := bounded(cmp.Or(text("uuid"), text("id"), text("value")), maxID)
-	if number := text("id"); number != "" && number != "0" {
-		id = bounded(number, maxID)
+// decision takes one. An LAPI tells of the longest decision on an address, and when the last one is gone, which
+// may be another: so it is the address, not the number of the decision, by which one takes the other back.
+func (p *parser) decision(s *scanner, d *decision, deleted bool) error {
+	p.Lines++
+	line := s.line
+	if b, err := s.kind(); err != nil {
+		return s.ended(err)
+	} else if b != '{' {
+		p.bad(line, nil, "this is no decision")
+		return s.skip()
 	}
-	if deleted {
-		p.entry(Entry{Revoked: true, ID: id, Score: NoScore, Line: p.Lines})
-		return
+	for _, member := range []*[]byte{&d.class, &d.scope, &d.value, &d.duration, &d.scenario, &d.simulated} {
+		*member = (*member)[:0]
 	}
-	scope := strings.ToLower(text("scope"))
-	if scope != "ip" && scope != "range" || strings.ToLower(text("type")) != "ban" || text("simulated") == "true" {
-		return
+	if err := s.texts(s.most, d.member); err != nil {
+		return err
 	}
-	e, why := span([]byte(text("value")))
+	scope := strings.ToLower(string(d.scope))
+	if scope != "ip" && scope != "range" || !strings.EqualFold(string(d.class), "ban") || string(d.simulated) == "true" {
+		p.Skipped++
+		return nil
+	}
+	e, why := span(d.value)
 	if why != "" {
-		p.bad(p.Lines, []byte(text("value")), why)
-		return
+		p.bad(line, d.value, why)
+		return nil
 	}
-	if d := text("duration"); d != "" {
-		left, err := time.ParseDuration(d)
+	e.ID, e.Score, e.Line, e.Note, e.Revoked = bounded(append([]byte(scope+" "), d.value...)), NoScore, line, bounded(d.scenario), deleted
+	if !deleted && len(d.duration) > 0 {
+		left, err := time.ParseDuration(string(d.duration))
 		if err != nil {
-			p.bad(p.Lines, []byte(d), "this is no duration")
-			return
+			p.bad(line, d.duration, "this is no duration")
+			return nil
 		}
 		e.Until = p.limits.Now.Add(left)
 	}
-	e.ID, e.Score, e.Line, e.Note = id, NoScore, p.Lines, bounded(text("scenario"), maxID)
 	p.entry(e)
+	return nil
 }

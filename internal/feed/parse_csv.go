@@ -22,7 +22,7 @@ func (p *parser) csv() error {
 		sep = ','
 	}
 	var names []string
-	address, score := -1, -1
+	address, scores := -1, -1
 	known := false // which columns are which
 	for {
 		b, long, err := p.line()
@@ -47,7 +47,7 @@ func (p *parser) csv() error {
 		if !known {
 			known = true
 			heading := false
-			if address, score, heading, err = p.which(fields, names); err != nil {
+			if address, scores, heading, err = p.which(fields, names); err != nil {
 				return err
 			}
 			if heading {
@@ -58,7 +58,7 @@ func (p *parser) csv() error {
 		case long:
 			p.bad(p.Lines, b, "the line is too long")
 			continue
-		case address >= len(fields) || score >= len(fields):
+		case address >= len(fields) || scores >= len(fields):
 			p.bad(p.Lines, b, fmt.Sprintf("there are %d columns only", len(fields)))
 			continue
 		}
@@ -68,14 +68,15 @@ func (p *parser) csv() error {
 			continue
 		}
 		e.Line, e.Score = p.Lines, NoScore
-		if score >= 0 {
-			e.Score, _ = scoreText(fields[score])
+		if scores >= 0 {
+			e.Score = Unscored
+			if n, ok := score([]byte(fields[scores])); ok {
+				e.Score = n
+			}
 		}
 		p.entry(e)
 	}
 }
-
-func scoreText(s string) (int, bool) { return score(strings.TrimSpace(s)) }
 
 // which finds the columns, by their numbers or by the names in the first line or in the comment before it.
 // Heading is set if the first line is of names.

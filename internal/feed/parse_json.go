@@ -1,415 +1,370 @@
 package feed
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/palisade-agent/palisade/internal/feed/jsonpath"
 )
 
 const (
-	// maxElement bounds an element of an array, in bytes.
-	maxElement = 1 << 20
-	// maxDepth bounds how deep objects and arrays lie in each other outside of elements.
-	maxDepth = 64
+	// maxHeld bounds the addresses that wait for the end of an object, which may have their score, or say that
+	// they are not wanted.
+	maxHeld = 100_000
+	// topShown is how many members of a document are named that has nothing where its path leads.
+	topShown = 8
 )
 
-// errElement says that an element is larger than any sane one.
-var errElement = fmt.Errorf("%w: an element of the JSON has more than %d bytes", ErrNotAList, maxElement)
-
-// jsonPath is one alternative of a path: keys to an array, which of its elements count, and keys from there.
-//
-//	path     = alternative { "|" alternative }
-//	alternative = { key "." } [ key ] "[" [ key "=" value { "|" value } ] "]" { step }
-//	step     = "." key | "[" … "]"
-//
-// An array at the top of the document has no key before it: "[].ip".
-type jsonPath struct {
-	text  string
-	steps []step
-}
-
-// step is a key, or the elements of an array.
-type step struct {
-	key    string
-	array  bool
-	filter string // the key that must have one of the values; empty is none
-	values []string
-}
-
-// parsePaths reads the alternatives of a path.
-func parsePaths(text string) (all []jsonPath, err error) {
-	for _, alternative := range splitOutside(text, '|') {
-		p := jsonPath{text: strings.TrimSpace(alternative)}
-		arrays := 0
-		for _, part := range splitOutside(p.text, '.') {
-			key, rest, isArray := strings.Cut(part, "[")
-			if key != "" {
-				p.steps = append(p.steps, step{key: key})
-			}
-			for isArray {
-				inner, after, closed := strings.Cut(rest, "]")
-				if !closed {
-					return nil, fmt.Errorf("the path %q has a [ without its ]", p.text)
-				}
-				s := step{array: true}
-				if inner != "" {
-					name, values, ok := strings.Cut(inner, "=")
-					if !ok || name == "" {
-						return nil, fmt.Errorf("the path %q: write [key=value], or [] for all elements", p.text)
-					}
-					s.filter, s.values = name, strings.Split(values, "|")
-				}
-				p.steps = append(p.steps, s)
-				arrays++
-				if after != "" && after[0] != '[' {
-					return nil, fmt.Errorf("the path %q has %q after a ]: write a point between them", p.text, after)
-				}
-				rest, isArray = strings.CutPrefix(after, "[")
-			}
-			if key == "" && part == "" {
-				return nil, fmt.Errorf("the path %q has an empty part", p.text)
-			}
-		}
-		if arrays == 0 {
-			return nil, fmt.Errorf("the path %q leads to one value: write [] after what is an array", p.text)
-		}
-		all = append(all, p)
-	}
-	return all, nil
-}
-
-// splitOutside splits at a sign, but not within brackets.
-func splitOutside(s string, at byte) (all []string) {
-	depth, begin := 0, 0
-	for i := range len(s) {
-		switch {
-		case s[i] == '[':
-			depth++
-		case s[i] == ']':
-			depth--
-		case s[i] == at && depth == 0:
-			all = append(all, s[begin:i])
-			begin = i + 1
-		}
-	}
-	return append(all, s[begin:])
-}
-
-// json reads a document of JSON with the addresses at the format's path.
+// json reads a document, or one after the other, with the addresses at the ends of a path. It keeps of it what
+// waits for the end of an object, and nothing else.
 func (p *parser) json() error {
-	paths, err := parsePaths(p.format.Path)
+	path, err := jsonpath.Parse(p.format.Path)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: the path %q: %w", ErrFormat, p.format.Path, err)
 	}
-	var scores [][]string
+	var score jsonpath.Path
 	if p.format.ScorePath != "" {
-		for alternative := range strings.SplitSeq(p.format.ScorePath, "|") {
-			scores = append(scores, strings.Split(strings.TrimSpace(alternative), "."))
+		if score, err = jsonpath.Parse(p.format.ScorePath); err != nil {
+			return fmt.Errorf("%w: the path of the score, %q: %w", ErrFormat, p.format.ScorePath, err)
+		}
+		if !score.Members() {
+			return fmt.Errorf("%w: the path of the score, %q, leads through a list: it is seen from the object that the address is in", ErrFormat, p.format.ScorePath)
 		}
 	}
-	found := false
-	err = p.elements(func(at []string) bool {
-		return slices.ContainsFunc(paths, func(j jsonPath) bool { return j.passes(at) })
-	},
-		func(at []string, element any) {
-			for _, j := range paths {
-				if rest, ok := j.from(at); ok {
-					found = true
-					if p.within(element, element, rest, scores) {
-						break
-					}
-				}
+	return p.walk(path, score)
+}
+
+// walk reads documents to the end.
+func (p *parser) walk(path, score jsonpath.Path) error {
+	w := &walker{parser: p, s: p.scanner(), path: path, score: score}
+	for {
+		if _, err := w.s.kind(); errors.Is(err, io.EOF) {
+			return w.end()
+		} else if err != nil {
+			return err
+		}
+		for i := range path {
+			w.places = append(w.places, place{route: i})
+		}
+		w.documents++
+		if err := w.value(0, 0); err != nil {
+			return err
+		}
+		w.places = w.places[:0]
+	}
+}
+
+// walker follows the routes of a path through a document, all at once.
+type walker struct {
+	*parser
+	s           *scanner
+	path, score jsonpath.Path
+
+	// places are where the routes have come to: those of the value that is read are at the end, behind those of
+	// the values that it is in. scores are the same for the path of scores.
+	places, scores []place
+	objects        []object // that the value is in, if routes lead through them
+	conditions     int      // of these objects together
+
+	documents int
+	reached   bool // a route has come to a list, or to its end
+	elements  int  // of the lists in which addresses are
+	found     int
+	top       []string // names of members of the whole document
+	list      bool     // which is a list
+}
+
+// place is how far a route has come.
+type place struct {
+	route, step int
+	object      int // of a score: the one whose it is
+}
+
+// object is one that is being read.
+type object struct {
+	held       []held
+	score      int  // or Unscored
+	element    bool // of a list on the path: beyond it nobody looks for a score
+	conditions []condition
+}
+
+// condition is what a route wants of an object.
+type condition struct {
+	route int
+	step  jsonpath.Step
+	here  bool // the member that is being read is the one
+	met   bool
+}
+
+// held is an address that waits for the end of an object.
+type held struct {
+	e      Entry
+	route  int
+	text   []byte // what is no address, and
+	why    string // why; empty if it is one
+	scored bool
+}
+
+// value reads a value at which the routes from some place on have come, and the same for scores.
+func (w *walker) value(from, scores int) error {
+	b, err := w.s.kind()
+	if err != nil {
+		return w.s.ended(err)
+	}
+	if from == len(w.places) && scores == len(w.scores) && !w.wanted() {
+		return w.s.skip()
+	}
+	switch b {
+	case '{':
+		return w.object(from, scores)
+	case '[':
+		return w.array(from)
+	}
+	return w.scalar(from, scores)
+}
+
+// wanted reports whether the value is that of a condition.
+func (w *walker) wanted() bool {
+	return w.conditions > 0 && len(w.objects) > 0 && slices.ContainsFunc(w.objects[len(w.objects)-1].conditions, func(c condition) bool { return c.here })
+}
+
+func (w *walker) object(from, scores int) error {
+	w.misplaced(from, "this is an object: the path ends too early")
+	w.enter(from)
+	at := w.push(from)
+	to, scoresTo := len(w.places), len(w.scores)
+	err := w.s.object(func(name []byte) error {
+		if w.s.depth == 1 && len(w.top) < topShown && !w.reached {
+			w.top = append(w.top, string(name[:min(len(name), 40)]))
+		}
+		for i := range w.objects[at].conditions {
+			c := &w.objects[at].conditions[i]
+			c.here = c.step.Member == string(name)
+		}
+		for i := from; i < to; i++ {
+			w.step(w.places[i], name)
+		}
+		for i := scores; i < scoresTo; i++ {
+			if p := w.scores[i]; p.step < len(w.score[p.route]) && w.score[p.route][p.step].Name == string(name) {
+				w.scores = append(w.scores, place{p.route, p.step + 1, p.object})
 			}
-		}, func(at []string) {
-			found = found || slices.ContainsFunc(paths, func(j jsonPath) bool { _, ok := j.from(at); return ok })
-		}, nil)
+		}
+		for i, route := range w.score {
+			if from < to && route[0].Name == string(name) {
+				w.scores = append(w.scores, place{i, 1, at})
+			}
+		}
+		err := w.value(to, scoresTo)
+		w.places, w.scores = w.places[:to], w.scores[:scoresTo]
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	if !found {
-		return fmt.Errorf("%w: there is nothing at %s", ErrNotAList, p.format.Path)
+	return w.pop()
+}
+
+// step has a route go to a member, or to a value of an object.
+func (w *walker) step(p place, name []byte) {
+	if p.step == len(w.path[p.route]) {
+		return
+	}
+	switch s := w.path[p.route][p.step]; {
+	case s.Each:
+		w.elements++
+	case s.Name != string(name):
+		return
+	}
+	w.places = append(w.places, place{route: p.route, step: p.step + 1})
+}
+
+// before is the step that a route came by; nothing if it is at its beginning.
+func (w *walker) before(p place) jsonpath.Step {
+	if p.step == 0 {
+		return jsonpath.Step{}
+	}
+	return w.path[p.route][p.step-1]
+}
+
+// enter notes that routes have come to a list, be it empty.
+func (w *walker) enter(from int) {
+	for _, p := range w.places[from:] {
+		if route := w.path[p.route]; p.step < len(route) && route[p.step].Each {
+			w.reached = true
+			if p.step+1 == len(route) {
+				w.found++
+			}
+		}
+	}
+}
+
+// push begins an object, with the conditions that routes have for it.
+func (w *walker) push(from int) int {
+	at := len(w.objects)
+	if at < cap(w.objects) {
+		w.objects = w.objects[:at+1]
+	} else {
+		w.objects = append(w.objects, object{})
+	}
+	o := &w.objects[at]
+	o.held, o.conditions, o.score = o.held[:0], o.conditions[:0], Unscored
+	o.element = false
+	for _, p := range w.places[from:] {
+		s := w.before(p)
+		o.element = o.element || s.Each
+		if len(s.Values) > 0 {
+			o.conditions = append(o.conditions, condition{route: p.route, step: s})
+		}
+	}
+	w.conditions += len(o.conditions)
+	return at
+}
+
+// pop ends an object: now it is known what becomes of the addresses that have waited for it.
+func (w *walker) pop() error {
+	o := &w.objects[len(w.objects)-1]
+	w.objects = w.objects[:len(w.objects)-1]
+	w.conditions -= len(o.conditions)
+	for _, h := range o.held {
+		if slices.ContainsFunc(o.conditions, func(c condition) bool { return c.route == h.route && !c.met }) {
+			continue
+		}
+		if !h.scored && (o.score != Unscored || o.element) {
+			h.e.Score, h.scored = o.score, true
+		}
+		if err := w.give(h); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// passes reports whether an array at a place is on the way, or what is above it.
-func (j jsonPath) passes(at []string) bool {
-	for i, key := range at {
-		if i >= len(j.steps) || j.steps[i].array || j.steps[i].key != key {
-			return false
+// array has the routes that go on there go to each element.
+func (w *walker) array(from int) error {
+	w.misplaced(from, "this is a list: write [] at the end of the path")
+	w.enter(from)
+	to := len(w.places)
+	for i := from; i < to; i++ {
+		if p := w.places[i]; p.step < len(w.path[p.route]) && w.path[p.route][p.step].Each {
+			w.places = append(w.places, place{route: p.route, step: p.step + 1})
 		}
 	}
-	return true
-}
-
-// from gives the steps from the array at a place on, its own among them.
-func (j jsonPath) from(at []string) ([]step, bool) {
-	if !j.passes(at) || len(j.steps) <= len(at) || !j.steps[len(at)].array {
-		return nil, false
-	}
-	return j.steps[len(at):], true
-}
-
-// within hands over what is at the end of steps, the first of which is the array that the element is of. It is
-// false if there is nothing. Home is the object that scores are sought in.
-func (p *parser) within(home, element any, steps []step, scores [][]string) bool {
-	if s := steps[0]; s.array {
-		if s.filter != "" {
-			v, _ := member(element, s.filter)
-			if !slices.Contains(s.values, asText(v)) {
-				return true // it is of the list, and not meant
-			}
-		}
-		home = element
-	}
-	for i, s := range steps[1:] {
-		if s.array {
-			list, ok := element.([]any)
-			any := false
-			for _, e := range list {
-				any = p.within(home, e, steps[1+i:], scores) || any
-			}
-			return ok && any
-		}
-		var ok bool
-		if element, ok = member(element, s.key); !ok {
-			return false
-		}
-	}
-	text, ok := element.(string)
-	if !ok {
-		return false
-	}
-	e, why := span([]byte(strings.TrimSpace(text)))
-	if why != "" {
-		p.bad(p.Lines, []byte(text), why)
-		return true
-	}
-	e.Line, e.Score = p.Lines, NoScore
-	if scores != nil {
-		e.Score = scoreAt(home, scores)
-	}
-	p.entry(e)
-	return true
-}
-
-// scoreAt is the first score that there is; who has none where others have one has zero.
-func scoreAt(home any, paths [][]string) int {
-	for _, keys := range paths {
-		v, ok := home, true
-		for _, k := range keys {
-			if v, ok = member(v, k); !ok {
-				break
-			}
-		}
-		if n, isScore := score(v); ok && isScore {
-			return n
-		}
-	}
-	return 0
-}
-
-// score reads a number, or a text that is one, as a score.
-func score(v any) (int, bool) {
-	f, err := strconv.ParseFloat(asText(v), 64)
-	if err != nil || math.IsNaN(f) {
-		return 0, false
-	}
-	return int(math.Round(min(max(f, 0), 100))), true
-}
-
-func member(v any, key string) (any, bool) {
-	m, ok := v.(map[string]any)
-	if !ok {
-		return nil, false
-	}
-	v, ok = m[key]
-	return v, ok && v != nil
-}
-
-// asText is a value as a path or a score wants it; what is no simple value is empty.
-func asText(v any) string {
-	switch v := v.(type) {
-	case string:
-		return v
-	case json.Number:
-		return v.String()
-	case bool:
-		return strconv.FormatBool(v)
-	}
-	return ""
-}
-
-// elements walks through a document as it comes and gives the elements of arrays one by one, with the keys that
-// lead to their array. Arrays and objects that wanted does not want are passed over, and array is told of each
-// that is not, also if it is empty. Plain, if it is not nil, is told of values that are no objects or arrays.
-func (p *parser) elements(wanted func(at []string) bool, each func(at []string, element any), array func(at []string), plain func(at []string, v any)) error {
-	bounded := &tokenBound{r: p.in}
-	d := json.NewDecoder(bounded)
-	d.UseNumber()
-	bounded.d = d
-	w := walk{p: p, d: d, wanted: wanted, each: each, array: array, plain: plain}
-	if err := w.value(nil); err != nil {
-		return jsonError(err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		if err == nil {
-			return fmt.Errorf("%w: there is more after the JSON", ErrNotAList)
-		}
-		return jsonError(err)
-	}
-	return nil
-}
-
-// jsonError tells what is no JSON from what could not be read.
-func jsonError(err error) error {
-	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return fmt.Errorf("%w: this is no JSON, at byte %d: %w", ErrNotAList, e.Offset, err)
-	}
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
+	next, scores := len(w.places), len(w.scores)
+	w.list = w.list || w.s.depth == 0
+	err := w.s.array(func() error {
+		w.elements += next - to
+		// The values are those of to and on; value takes all behind a place, and leaves them.
+		return w.value(to, scores)
+	})
+	w.places = w.places[:to]
 	return err
 }
 
-// tokenBound ends the reading of a value that has too many bytes: a Decoder keeps it whole.
-type tokenBound struct {
-	r    io.Reader
-	d    *json.Decoder
-	read int64
-}
-
-// Read implements io.Reader.
-func (b *tokenBound) Read(p []byte) (int, error) {
-	if b.read-b.d.InputOffset() > maxElement {
-		return 0, errElement
+// misplaced notes a list or an object where an address should be.
+func (w *walker) misplaced(from int, why string) {
+	for _, p := range w.places[from:] {
+		if p.step == len(w.path[p.route]) {
+			w.found++
+			w.reached = true
+			w.Lines++
+			w.bad(w.s.line, nil, why)
+		}
 	}
-	n, err := b.r.Read(p[:min(len(p), 64<<10)])
-	b.read += int64(n)
-	return n, err
 }
 
-type walk struct {
-	p      *parser
-	d      *json.Decoder
-	wanted func([]string) bool
-	each   func([]string, any)
-	array  func([]string)
-	plain  func([]string, any)
-}
-
-func (w *walk) value(at []string) error {
-	if len(at) > maxDepth {
-		return fmt.Errorf("%w: the JSON is deeper than %d", ErrNotAList, maxDepth)
-	}
-	t, err := w.d.Token()
+func (w *walker) scalar(from, scores int) error {
+	b, cut, err := w.s.scalar(w.s.most)
 	if err != nil {
 		return err
 	}
-	delim, ok := t.(json.Delim)
-	if !ok {
-		if w.plain != nil {
-			w.plain(at, t)
+	isNull := string(b) == "null"
+	if len(w.objects) > 0 {
+		o := &w.objects[len(w.objects)-1]
+		for i := range o.conditions {
+			if c := &o.conditions[i]; c.here && slices.Contains(c.step.Values, string(b)) {
+				c.met = true
+			}
 		}
+	}
+	for _, p := range w.scores[scores:] {
+		if n, ok := score(b); ok && p.step == len(w.score[p.route]) {
+			w.objects[p.object].score = n
+		}
+	}
+	for _, p := range w.places[from:] {
+		route := w.path[p.route]
+		if p.step < len(route) {
+			w.reached = w.reached || isNull && route[p.step].Each
+			continue
+		}
+		w.reached = true
+		w.found++
+		if isNull || len(b) == 0 || len(w.before(p).Values) > 0 {
+			continue // there is none, or it is no object that could be as the path wants it
+		}
+		w.Lines++
+		h := held{route: p.route, scored: w.score == nil}
+		h.e, h.why = span(b)
+		h.e.Line, h.e.Score = w.s.line, NoScore
+		if cut {
+			h.why = "this is no address"
+		}
+		if h.why != "" {
+			h.text = b
+		}
+		if err := w.give(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// give hands an address over, or has it wait for the end of the object that it is in.
+func (w *walker) give(h held) error {
+	if n := len(w.objects); n > 0 && (!h.scored || w.conditions > 0) {
+		o := &w.objects[n-1]
+		if len(o.held) == maxHeld {
+			return w.s.fail("an object has more than %d addresses, and their score or what they are for behind them", maxHeld)
+		}
+		h.text = slices.Clone(h.text[:min(len(h.text), badText)])
+		o.held = append(o.held, h)
 		return nil
 	}
-	if delim == '[' {
-		w.array(at)
-		for w.d.More() {
-			var element any
-			if err := w.d.Decode(&element); err != nil {
-				return err
-			}
-			w.p.Lines++
-			w.each(at, element)
-		}
-	} else {
-		for w.d.More() {
-			key, err := w.d.Token()
-			if err != nil {
-				return err
-			}
-			name, _ := key.(string)
-			below := append(slices.Clone(at), name)
-			if !w.wanted(below) {
-				if err := w.skip(); err != nil {
-					return err
-				}
-				continue
-			}
-			if err := w.value(below); err != nil {
-				return err
-			}
-		}
+	if h.why != "" {
+		w.bad(h.e.Line, h.text, h.why)
+		return nil
 	}
-	_, err = w.d.Token() // its end
-	return err
+	if !h.scored {
+		h.e.Score = Unscored
+	}
+	w.entry(h.e)
+	return nil
 }
 
-// skip passes over a value, however large, token by token.
-func (w *walk) skip() error {
-	for depth := 0; ; {
-		t, err := w.d.Token()
-		if err != nil {
-			return err
-		}
-		switch t {
-		case json.Delim('{'), json.Delim('['):
-			depth++
-		case json.Delim('}'), json.Delim(']'):
-			depth--
-		}
-		if depth == 0 {
-			return nil
-		}
-		if depth > maxElement {
-			return errElement
-		}
+// end says whether the path led anywhere.
+func (w *walker) end() error {
+	switch {
+	case w.reached && (w.found > 0 || w.elements == 0):
+		return nil
+	case w.reached:
+		return fmt.Errorf("%w: none of the %d elements has an address at %q", ErrNotAList, w.elements, w.format.Path)
+	case w.list:
+		return fmt.Errorf("%w: it is a list, in which nothing is at %q", ErrNotAList, w.format.Path)
+	case w.documents > 0:
+		return fmt.Errorf("%w: nothing is at %q; it has %q", ErrNotAList, w.format.Path, w.top)
 	}
+	return nil
 }
 
-// drop reads Spamhaus' lists: an object on each line, with the network at "cidr", and one at the end that
-// describes the list.
-func (p *parser) drop() error {
-	for {
-		b, long, err := p.line()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		p.Lines++
-		if b = bytes.TrimSpace(b); len(b) == 0 {
-			continue
-		}
-		var v struct {
-			CIDR string `json:"cidr"`
-			Type string `json:"type"`
-			SBL  string `json:"sblid"`
-		}
-		if err := json.Unmarshal(b, &v); err != nil || long {
-			p.bad(p.Lines, b, "this is no JSON")
-			continue
-		}
-		if v.Type == "metadata" {
-			continue
-		}
-		e, why := span([]byte(v.CIDR))
-		if why != "" {
-			p.bad(p.Lines, b, why)
-			continue
-		}
-		e.Line, e.Score, e.Note = p.Lines, NoScore, bounded(v.SBL, maxID)
-		p.entry(e)
+// score reads a number from 0 to 100, of which what is beyond is cut off.
+func score(b []byte) (int, bool) {
+	f, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(string(b)), "%"), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) || f != f {
+		return 0, false
 	}
+	return int(max(0, min(f, 100))), true
 }
-
-// bounded is the beginning of a text.
-func bounded(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }
