@@ -94,8 +94,8 @@ func (p *parser) decision(s *scanner, d *decision, deleted bool) error {
 	}
 	e.ID, e.Score, e.Line, e.Note, e.Revoked = bounded(append([]byte(scope+" "), d.value...)), NoScore, line, bounded(d.scenario), deleted
 	if !deleted && len(d.duration) > 0 {
-		left, err := time.ParseDuration(string(d.duration))
-		if err != nil {
+		left, wrong := time.ParseDuration(string(d.duration))
+		if wrong != nil {
 			p.bad(line, d.duration, "this is no duration")
 			return nil
 		}

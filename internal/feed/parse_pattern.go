@@ -241,25 +241,26 @@ func (p *patternParser) comparison() {
 	}
 }
 
-// path reads where in an observation something is, such as file:hashes.'SHA-256' or a:b[*].c.
+// path reads where in an observation something is, such as file:hashes.'SHA-256' or a:b[*].c. It gives all but
+// what is in brackets.
 func (p *patternParser) path() string {
-	path := p.word
+	var b strings.Builder
+	b.WriteString(p.word + ":")
 	p.eat('w')
-	path += ":"
 	p.eat(':')
-	for p.kind != 0 {
+	for {
 		switch p.kind {
 		case 'w':
-			path += p.word
+			b.WriteString(p.word)
 		case 't':
-			path += "'" + p.text + "'"
+			b.WriteString("'" + p.text + "'")
 		default:
 			p.wrong()
 			return ""
 		}
 		p.next()
 		for p.kind == '[' {
-			path += "[]"
+			b.WriteString("[]")
 			p.next()
 			if p.kind != 'w' && p.kind != '*' {
 				p.wrong()
@@ -269,13 +270,11 @@ func (p *patternParser) path() string {
 			p.eat(']')
 		}
 		if p.kind != '.' {
-			return path
+			return b.String()
 		}
-		path += "."
+		b.WriteByte('.')
 		p.next()
 	}
-	p.wrong()
-	return ""
 }
 
 // values reads what is compared with: one, or a set of them.

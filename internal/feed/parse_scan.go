@@ -178,10 +178,10 @@ func (s *scanner) scalar(most int) (b []byte, cut bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	switch {
-	case first == '"':
+	switch first {
+	case '"':
 		return s.rest(most)
-	case first == '{' || first == '[':
+	case '{', '[':
 		return nil, false, s.fail("there is a list or an object where a text or number should be")
 	}
 	s.buf = append(s.buf[:0], first)

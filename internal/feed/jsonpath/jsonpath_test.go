@@ -57,7 +57,7 @@ func TestWhatIsNoPathIsRefusedWithItsReason(t *testing.T) {
 		"a.":                              "no name",
 		"a..b":                            "no name",
 		"a|":                              "no name",
-		" a":                              "no name",
+		"a. b":                            "no name",
 		"a]":                              "where a dot, [ or | should be",
 		"a[]b":                            "where a dot, [ or | should be",
 		"a[":                              "no name",
