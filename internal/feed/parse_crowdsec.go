@@ -69,10 +69,12 @@ func (d *decision) member(name string) *[]byte {
 // may be another: so it is the address, not the number of the decision, by which one takes the other back.
 func (p *parser) decision(s *scanner, d *decision, deleted bool) error {
 	p.Lines++
+	b, err := s.kind()
 	line := s.line
-	if b, err := s.kind(); err != nil {
+	if err != nil {
 		return s.ended(err)
-	} else if b != '{' {
+	}
+	if b != '{' {
 		p.bad(line, nil, "this is no decision")
 		return s.skip()
 	}

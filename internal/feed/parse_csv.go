@@ -8,23 +8,24 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
-// maxColumns bounds the columns of a line.
-const maxColumns = 1000
+const (
+	// maxColumns bounds the columns of a line.
+	maxColumns = 1000
+	// maxQuoted bounds the lines that one quote may go on over.
+	maxQuoted = 50
+)
 
 // csv reads lines of columns. Lines with # before them are comments; the names of columns may stand in the first
-// line, or in the last comment before it. A column may be quoted, a quote within it doubled; it has one line.
+// line, or in the last comment before it. A column may be quoted, with quotes in it doubled, and then may have line
+// ends in it.
 func (p *parser) csv() error {
-	sep := p.format.Separator
-	if sep == 0 {
-		sep = ','
+	t := &table{separator: []byte(string(p.format.Separator))}
+	if p.format.Separator == 0 {
+		t.separator = []byte{','}
 	}
-	var names []string
-	address, scores := -1, -1
-	known := false // which columns are which
-	for {
+	for known := false; ; {
 		b, long, err := p.line()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -33,21 +34,27 @@ func (p *parser) csv() error {
 			return err
 		}
 		p.Lines++
-		b = bytes.TrimSpace(b)
-		if len(b) == 0 {
-			continue
-		}
-		if b[0] == '#' {
-			if !known {
-				names = columns(bytes.TrimSpace(bytes.TrimLeft(b, "#")), sep)
+		line := p.Lines
+		if trimmed := bytes.TrimSpace(b); len(trimmed) == 0 || trimmed[0] == '#' {
+			if !known && len(trimmed) > 0 {
+				t.split(bytes.TrimSpace(bytes.TrimLeft(trimmed, "#")))
+				t.comment = t.names()
 			}
 			continue
 		}
-		fields := columns(b, sep)
+		whole := t.split(b)
+		for n := 1; !whole && !long && n < maxQuoted; n++ {
+			if b, long, err = p.joined(b); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				return err
+			}
+			whole = t.split(b)
+		}
 		if !known {
 			known = true
-			heading := false
-			if address, scores, heading, err = p.which(fields, names); err != nil {
+			heading, err := t.find(p.format)
+			if err != nil {
 				return err
 			}
 			if heading {
@@ -55,97 +62,149 @@ func (p *parser) csv() error {
 			}
 		}
 		switch {
-		case long:
-			p.bad(p.Lines, b, "the line is too long")
-			continue
-		case address >= len(fields) || scores >= len(fields):
-			p.bad(p.Lines, b, fmt.Sprintf("there are %d columns only", len(fields)))
-			continue
+		case !whole && !long:
+			p.bad(line, b, "a quote in it does not end")
+		case t.address >= len(t.fields) || t.score >= len(t.fields):
+			p.bad(line, b, fmt.Sprintf("there are %d columns only", len(t.fields)))
+		default:
+			p.row(t, b, line)
 		}
-		e, why := span([]byte(strings.TrimSpace(fields[address])))
-		if why != "" {
-			p.bad(p.Lines, b, why)
-			continue
-		}
-		e.Line, e.Score = p.Lines, NoScore
-		if scores >= 0 {
-			e.Score = Unscored
-			if n, ok := score([]byte(fields[scores])); ok {
-				e.Score = n
-			}
-		}
-		p.entry(e)
 	}
 }
 
-// which finds the columns, by their numbers or by the names in the first line or in the comment before it.
-// Heading is set if the first line is of names.
-func (p *parser) which(first, comment []string) (address, score int, heading bool, err error) {
-	find := func(column string) (int, error) {
-		if n, err := strconv.Atoi(column); err == nil {
-			if n < 1 || n > maxColumns {
-				return 0, fmt.Errorf("there is no column %d: they are counted from 1 on", n)
-			}
-			return n - 1, nil
-		}
-		for _, names := range [][]string{first, comment} {
-			i := slices.IndexFunc(names, func(s string) bool { return strings.EqualFold(strings.TrimSpace(s), column) })
-			if i >= 0 {
-				return i, nil
-			}
-		}
-		return 0, fmt.Errorf("%w: there is no column %q: there are %q", ErrNotAList, column, first)
+// joined is a line with the next one behind it. The line is one that p.line has given.
+func (p *parser) joined(b []byte) (both []byte, long bool, err error) {
+	both = bytes.Clone(b)
+	next, long, err := p.line()
+	if err != nil {
+		return both, false, err
 	}
-	score = -1
-	if p.format.Column != "" {
-		if address, err = find(p.format.Column); err != nil {
-			return 0, 0, false, err
-		}
-	}
-	if p.format.ScoreColumn != "" {
-		if score, err = find(p.format.ScoreColumn); err != nil {
-			return 0, 0, false, err
-		}
-	}
-	if address < len(first) {
-		_, why := span([]byte(strings.TrimSpace(first[address])))
-		heading = why != "" && isHeading([]byte(first[address]))
-	}
-	return address, score, heading, nil
+	p.Lines++
+	both = append(append(both, '\n'), next...)
+	return both, long || len(both) > p.limits.LineBytes, nil
 }
 
-// columns splits a line.
-func columns(b []byte, sep rune) (all []string) {
-	s := string(b)
-	for len(all) < maxColumns {
-		t := strings.TrimLeft(s, " ")
-		if !strings.HasPrefix(t, `"`) {
-			field, rest, more := strings.Cut(s, string(sep))
-			all = append(all, strings.TrimSpace(field))
-			if !more {
-				return all
-			}
-			s = rest
-			continue
+func (p *parser) row(t *table, b []byte, line int) {
+	e, why := span(t.fields[t.address])
+	if why != "" {
+		p.bad(line, b, why)
+		return
+	}
+	e.Line, e.Score = line, NoScore
+	if t.score >= 0 {
+		e.Score = Unscored
+		if n, ok := score(t.fields[t.score]); ok {
+			e.Score = n
 		}
-		var field strings.Builder
-		t = t[1:]
-		for {
-			before, after, closed := strings.Cut(t, `"`)
-			field.WriteString(before)
-			t = after
-			if !closed || !strings.HasPrefix(t, `"`) {
-				break
-			}
-			field.WriteByte('"')
-			t = t[1:]
-		}
-		all = append(all, field.String())
-		i := strings.IndexRune(t, sep)
-		if i < 0 {
-			return all
-		}
-		s = t[i+utf8.RuneLen(sep):]
+	}
+	p.entry(e)
+}
+
+// table splits lines into columns, and knows which of them are wanted.
+type table struct {
+	separator      []byte
+	address, score int      // columns, from 0; -1: none
+	comment        []string // the columns of the last comment
+
+	fields [][]byte // of a line, as long as that is valid
+}
+
+func (t *table) names() (all []string) {
+	for _, f := range t.fields {
+		all = append(all, string(f))
 	}
 	return all
+}
+
+// find finds the columns, by their numbers or by the names in the line that was split or in the comment before
+// it. Heading is set if the line is of names.
+func (t *table) find(f Format) (heading bool, err error) {
+	t.score = -1
+	if f.Column != "" {
+		if t.address, heading, err = t.column(f.Column); err != nil {
+			return false, err
+		}
+	}
+	if f.ScoreColumn != "" {
+		named := false
+		if t.score, named, err = t.column(f.ScoreColumn); err != nil {
+			return false, err
+		}
+		heading = heading || named
+	}
+	if t.address < len(t.fields) && !heading {
+		_, why := span(t.fields[t.address])
+		heading = why != "" && bytes.IndexAny(t.fields[t.address], ".:") < 0
+	}
+	return heading, nil
+}
+
+// column gives the place of a column, and whether its name stands in the line that was split.
+func (t *table) column(name string) (i int, here bool, err error) {
+	if n, err := strconv.Atoi(name); err == nil {
+		if n < 1 || n > maxColumns {
+			return 0, false, fmt.Errorf("%w: there is no column %d: they are counted from 1 to %d", ErrFormat, n, maxColumns)
+		}
+		return n - 1, false, nil
+	}
+	first := t.names()
+	is := func(s string) bool { return strings.EqualFold(s, name) }
+	if i = slices.IndexFunc(first, is); i >= 0 {
+		return i, true, nil
+	}
+	if i = slices.IndexFunc(t.comment, is); i >= 0 {
+		return i, false, nil
+	}
+	for i := range first {
+		first[i] = first[i][:min(len(first[i]), 40)]
+	}
+	return 0, false, fmt.Errorf("%w: there is no column %q: there are %q", ErrNotAList, name, first[:min(len(first), 12)])
+}
+
+// split splits a line, of which it keeps parts. It is false if a quote does not end; then the line goes on with
+// the next one.
+func (t *table) split(b []byte) (whole bool) {
+	t.fields = t.fields[:0]
+	for len(t.fields) < maxColumns {
+		quoted := bytes.TrimLeft(b, " ")
+		if len(quoted) == 0 || quoted[0] != '"' {
+			field, rest, more := bytes.Cut(b, t.separator)
+			t.fields = append(t.fields, bytes.TrimSpace(field))
+			if !more {
+				return true
+			}
+			b = rest
+			continue
+		}
+		end := endOfQuote(quoted)
+		if end < 0 {
+			t.fields = append(t.fields, quoted[1:])
+			return false
+		}
+		field := quoted[1:end]
+		if bytes.IndexByte(field, '"') >= 0 {
+			field = bytes.ReplaceAll(field, []byte(`""`), []byte(`"`))
+		}
+		t.fields = append(t.fields, bytes.TrimSpace(field))
+		_, rest, more := bytes.Cut(quoted[end+1:], t.separator)
+		if !more {
+			return true
+		}
+		b = rest
+	}
+	return true
+}
+
+// endOfQuote gives the place of the quote that ends what the first byte begins; -1 if there is none.
+func endOfQuote(b []byte) int {
+	for i := 1; i < len(b); i++ {
+		switch {
+		case b[i] != '"':
+		case i+1 < len(b) && b[i+1] == '"':
+			i++
+		default:
+			return i
+		}
+	}
+	return -1
 }

@@ -131,10 +131,12 @@ func (o *indicator) member(name string) *[]byte {
 // indicator takes an object of STIX.
 func (p *parser) indicator(s *scanner, o *indicator) error {
 	p.Lines++
+	b, err := s.kind()
 	line := s.line
-	if b, err := s.kind(); err != nil {
+	if err != nil {
 		return s.ended(err)
-	} else if b != '{' {
+	}
+	if b != '{' {
 		p.bad(line, nil, "this is no object of STIX")
 		return s.skip()
 	}
