@@ -150,6 +150,9 @@ func (g *Guard) forbids(e Entry) string {
 	if wider(e.First, e.Last, least) {
 		return fmt.Sprintf("more addresses than a /%d", least)
 	}
+	if e.First == e.Last && !g.forbidden.Contains(e.First) {
+		return ""
+	}
 	for _, s := range g.special {
 		if s.prefix.Contains(e.First) && s.prefix.Contains(e.Last) {
 			return s.what

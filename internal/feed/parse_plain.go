@@ -10,8 +10,8 @@ import (
 )
 
 // plain reads a list with an address, a network or a range on each line: what follows it after a blank, a tab, a
-// comma, or one of # ; | is a comment, and so are lines that begin with # ; or //. A line of two addresses and,
-// perhaps, a number is a range, as DShield writes it.
+// comma, or one of # ; | is a comment, and so are lines that begin with # ; or //. A line of two addresses and
+// the length of the prefix that they make is a range, as DShield writes it.
 func (p *parser) plain() error {
 	begun := false
 	for {
@@ -56,24 +56,31 @@ func firstWord(b []byte) (word, rest []byte) {
 	return b[:i], b[i:]
 }
 
-// secondAddress reads the end of a range that stands beside its beginning.
+// secondAddress reads the end of a range that stands beside its beginning: behind a dash, or where the length of
+// the prefix that both make stands behind it. Two addresses alone may be anything.
 func secondAddress(rest []byte, e Entry) (last netip.Addr, ok bool) {
 	if e.First != e.Last || len(rest) == 0 || rest[0] != '\t' && rest[0] != ' ' {
 		return last, false
 	}
-	rest = bytes.TrimSpace(rest)
-	if bytes.HasPrefix(rest, []byte("-")) {
-		rest = bytes.TrimSpace(rest[1:])
-	} else if len(rest) == 0 || rest[0] < '0' || rest[0] > '9' {
+	rest, dash := bytes.CutPrefix(bytes.TrimSpace(rest), []byte("-"))
+	if rest = bytes.TrimSpace(rest); len(rest) == 0 || !dash && (rest[0] < '0' || rest[0] > '9') {
 		return last, false
 	}
-	word, _ := firstWord(rest)
-	a, err := netip.ParseAddr(string(word))
-	if err != nil || a.Zone() != "" {
+	word, rest := firstWord(rest)
+	end, why := span(word)
+	if why != "" || end.First != end.Last || end.First.Is4() != e.First.Is4() || end.First.Less(e.First) {
 		return last, false
 	}
-	a = a.Unmap()
-	return a, a.BitLen() == e.First.BitLen() && !a.Less(e.First)
+	if dash {
+		return end.First, true
+	}
+	word, _ = firstWord(bytes.TrimSpace(rest))
+	bits, err := strconv.Atoi(string(word))
+	if err != nil || bits < 0 || bits > e.First.BitLen() {
+		return last, false
+	}
+	first, last := ends(netip.PrefixFrom(e.First, bits))
+	return last, first == e.First && last == end.First
 }
 
 // isHeading reports whether a line is of words alone.
@@ -83,6 +90,9 @@ func isHeading(b []byte) bool {
 
 // span reads an address, a network or a range. Why is empty if it is one.
 func span(word []byte) (e Entry, why string) {
+	if a, ok := host4(word); ok {
+		return Entry{First: a, Last: a}, ""
+	}
 	if len(word) > 100 {
 		return e, "this is no address"
 	}
@@ -124,6 +134,28 @@ func span(word []byte) (e Entry, why string) {
 	}
 	first, last := ends(netip.PrefixFrom(a, bits))
 	return Entry{First: first, Last: last}, ""
+}
+
+// host4 reads what most lines are, without making a string of it. What it does not take may be an address still.
+func host4(b []byte) (netip.Addr, bool) {
+	var a [4]byte
+	part, n, digits := 0, 0, 0
+	for _, c := range b {
+		switch {
+		case c >= '0' && c <= '9' && digits < 3 && (digits == 0 || n > 0):
+			n, digits = 10*n+int(c-'0'), digits+1
+		case c == '.' && digits > 0 && n < 256 && part < 3:
+			a[part] = byte(n)
+			part, n, digits = part+1, 0, 0
+		default:
+			return netip.Addr{}, false
+		}
+	}
+	if part != 3 || digits == 0 || n > 255 {
+		return netip.Addr{}, false
+	}
+	a[3] = byte(n)
+	return netip.AddrFrom4(a), true
 }
 
 // prefixBits reads the length of a prefix, or a mask of IPv4.

@@ -51,6 +51,7 @@ func TestPlainListsAreRead(t *testing.T) {
 		"a byte order":    {"\xef\xbb\xbf8.8.8.8\n", "8.8.8.8"},
 		"mapped":          {"::ffff:8.8.8.8\n::ffff:8.8.8.0/120\n", "8.8.8.8 8.8.8.0-8.8.8.255"},
 		"DShield":         {"# c\nStart\tEnd\tNetmask\tAttacks\n8.8.8.0\t8.8.8.255\t24\t301\tNAME\tUS\ta@b.example\n", "8.8.8.0-8.8.8.255"},
+		"two addresses":   {"8.8.8.8 8.8.4.4\n8.8.4.0\t8.8.4.255\n8.8.4.0\t9.8.4.255\t24\n8.8.4.1\t8.8.4.255\t24\n8.8.4.0 8.8.4.255 24", "8.8.8.8 8.8.4.0 8.8.4.0 8.8.4.1 8.8.4.0-8.8.4.255"},
 		"numbers beside":  {"8.8.8.8 5\n8.8.4.4 1 2 3", "8.8.8.8 8.8.4.4"},
 		"everything":      {"0.0.0.0/0\n::/0\n", "0.0.0.0-255.255.255.255 ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
 		"a heading":       {"ip,first_seen\n8.8.8.8,2026-01-01\n", "8.8.8.8"},
@@ -140,4 +141,18 @@ func (f *failing) Read(p []byte) (int, error) {
 	n := copy(p, f.text)
 	f.text = f.text[n:]
 	return n, nil
+}
+
+// host4 is for speed: it may leave an address to the general way, but never read another one.
+func TestTheFastWayReadsWhatTheGeneralOneDoes(t *testing.T) {
+	for _, text := range []string{"0.0.0.0", "255.255.255.255", "8.8.8.8", "10.20.30.40"} {
+		if a, ok := host4([]byte(text)); !ok || a.String() != text {
+			t.Errorf("%s is %s, %v", text, a, ok)
+		}
+	}
+	for _, text := range []string{"", ".", "1.2.3", "1.2.3.", "1.2.3.4.", "1.2.3.4.5", ".1.2.3", "1..2.3", "256.1.1.1", "1.1.1.256", "1.1.1.1000", "01.2.3.4", "1.2.3.00", "1.2.3.4 ", "1.2.3.-4", "1.2.3.a", "::1"} {
+		if a, ok := host4([]byte(text)); ok {
+			t.Errorf("%s is %s", text, a)
+		}
+	}
 }
