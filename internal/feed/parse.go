@@ -35,7 +35,7 @@ func Parse(r io.Reader, f Format, l Limits, each func(Entry)) (Parsed, error) {
 	if l.BadShare == 0 {
 		l.BadShare = defaultBadShare
 	}
-	p := &parser{limits: l, each: each, format: f, in: bufio.NewReaderSize(r, 64<<10)}
+	p := &parser{limits: l, each: each, format: f, in: newReader(r)}
 	if err := p.look(); err != nil {
 		return p.Parsed, err
 	}
@@ -61,6 +61,8 @@ func Parse(r io.Reader, f Format, l Limits, each func(Entry)) (Parsed, error) {
 	}
 	return p.Parsed, err
 }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 64<<10) }
 
 // parser reads one document.
 type parser struct {

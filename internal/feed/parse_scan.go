@@ -216,15 +216,32 @@ func (s *scanner) scalar(most int) (b []byte, cut bool, err error) {
 
 // isNumber reports whether a word is a number as JSON has them.
 func isNumber(b []byte) bool {
-	digits := bytes.TrimPrefix(b, []byte("-"))
-	if len(digits) == 0 || digits[0] < '0' || digits[0] > '9' || len(digits) > 1 && digits[0] == '0' && digits[1] >= '0' && digits[1] <= '9' {
+	digits := func() bool {
+		rest := bytes.TrimLeft(b, "0123456789")
+		some := len(rest) < len(b)
+		b = rest
+		return some
+	}
+	b = bytes.TrimPrefix(b, []byte("-"))
+	if rest, zero := bytes.CutPrefix(b, []byte("0")); zero {
+		b = rest
+	} else if !digits() {
 		return false
 	}
-	if len(bytes.Trim(digits, "0123456789.eE+-")) > 0 || digits[len(digits)-1] == '.' {
-		return false
+	if rest, fraction := bytes.CutPrefix(b, []byte(".")); fraction {
+		if b = rest; !digits() {
+			return false
+		}
 	}
-	_, err := strconv.ParseFloat(string(b), 64)
-	return err == nil || errors.Is(err, strconv.ErrRange)
+	if len(b) > 0 && (b[0] == 'e' || b[0] == 'E') {
+		if b = b[1:]; len(b) > 0 && (b[0] == '+' || b[0] == '-') {
+			b = b[1:]
+		}
+		if !digits() {
+			return false
+		}
+	}
+	return len(b) == 0
 }
 
 // rest reads a text whose first quote has been consumed.
