@@ -87,8 +87,8 @@ type place struct {
 // object is one that is being read.
 type object struct {
 	held       []held
-	score      int  // or Unscored
-	element    bool // of a list on the path: beyond it nobody looks for a score
+	score      int    // or Unscored
+	elementOf  uint32 // a bit for each route on which it is an element: beyond it nobody looks for a score
 	conditions []condition
 }
 
@@ -133,7 +133,9 @@ func (w *walker) wanted() bool {
 }
 
 func (w *walker) object(from, scores int) error {
-	w.misplaced(from, "this is an object: the path ends too early")
+	if err := w.misplaced(from, "this is an object: the path ends too early"); err != nil {
+		return err
+	}
 	w.enter(from)
 	at := w.push(from)
 	to, scoresTo := len(w.places), len(w.scores)
@@ -145,8 +147,12 @@ func (w *walker) object(from, scores int) error {
 			c := &w.objects[at].conditions[i]
 			c.here = c.step.Member == string(name)
 		}
+		first, err := w.s.kind()
+		if err != nil {
+			return w.s.ended(err)
+		}
 		for i := from; i < to; i++ {
-			w.step(w.places[i], name)
+			w.step(w.places[i], name, first)
 		}
 		for i := scores; i < scoresTo; i++ {
 			if p := w.scores[i]; p.step < len(w.score[p.route]) && w.score[p.route][p.step].Name == string(name) {
@@ -158,7 +164,7 @@ func (w *walker) object(from, scores int) error {
 				w.scores = append(w.scores, place{i, 1, at})
 			}
 		}
-		err := w.value(to, scoresTo)
+		err = w.value(to, scoresTo)
 		w.places, w.scores = w.places[:to], w.scores[:scoresTo]
 		return err
 	})
@@ -168,18 +174,25 @@ func (w *walker) object(from, scores int) error {
 	return w.pop()
 }
 
-// step has a route go to a member, or to a value of an object.
-func (w *walker) step(p place, name []byte) {
+// step has a route go to a member, or to a value of an object, which begins with some byte.
+func (w *walker) step(p place, name []byte, first byte) {
 	if p.step == len(w.path[p.route]) {
 		return
 	}
 	switch s := w.path[p.route][p.step]; {
 	case s.Each:
-		w.elements++
-	case s.Name != string(name):
-		return
+		w.each(p, first)
+	case s.Name == string(name):
+		w.places = append(w.places, place{route: p.route, step: p.step + 1})
 	}
-	w.places = append(w.places, place{route: p.route, step: p.step + 1})
+}
+
+// each has a route go to an element, which begins with some byte. One that has to meet a condition is an object.
+func (w *walker) each(p place, first byte) {
+	w.elements++
+	if len(w.path[p.route][p.step].Values) == 0 || first == '{' {
+		w.places = append(w.places, place{route: p.route, step: p.step + 1})
+	}
 }
 
 // before is the step that a route came by; nothing if it is at its beginning.
@@ -212,10 +225,12 @@ func (w *walker) push(from int) int {
 	}
 	o := &w.objects[at]
 	o.held, o.conditions, o.score = o.held[:0], o.conditions[:0], Unscored
-	o.element = false
+	o.elementOf = 0
 	for _, p := range w.places[from:] {
 		s := w.before(p)
-		o.element = o.element || s.Each
+		if s.Each {
+			o.elementOf |= 1 << p.route
+		}
 		if len(s.Values) > 0 {
 			o.conditions = append(o.conditions, condition{route: p.route, step: s})
 		}
@@ -233,7 +248,7 @@ func (w *walker) pop() error {
 		if slices.ContainsFunc(o.conditions, func(c condition) bool { return c.route == h.route && !c.met }) {
 			continue
 		}
-		if !h.scored && (o.score != Unscored || o.element) {
+		if !h.scored && (o.score != Unscored || o.elementOf&(1<<h.route) != 0) {
 			h.e.Score, h.scored = o.score, true
 		}
 		if err := w.give(h); err != nil {
@@ -245,35 +260,42 @@ func (w *walker) pop() error {
 
 // array has the routes that go on there go to each element.
 func (w *walker) array(from int) error {
-	w.misplaced(from, "this is a list: write [] at the end of the path")
-	w.enter(from)
-	to := len(w.places)
-	for i := from; i < to; i++ {
-		if p := w.places[i]; p.step < len(w.path[p.route]) && w.path[p.route][p.step].Each {
-			w.places = append(w.places, place{route: p.route, step: p.step + 1})
-		}
+	if err := w.misplaced(from, "this is a list: write [] at the end of the path"); err != nil {
+		return err
 	}
-	next, scores := len(w.places), len(w.scores)
+	w.enter(from)
 	w.list = w.list || w.s.depth == 0
-	err := w.s.array(func() error {
-		w.elements += next - to
-		// The values are those of to and on; value takes all behind a place, and leaves them.
-		return w.value(to, scores)
+	to, scores := len(w.places), len(w.scores)
+	return w.s.array(func() error {
+		first, err := w.s.kind()
+		if err != nil {
+			return w.s.ended(err)
+		}
+		for i := from; i < to; i++ {
+			if p := w.places[i]; p.step < len(w.path[p.route]) && w.path[p.route][p.step].Each {
+				w.each(p, first)
+			}
+		}
+		err = w.value(to, scores)
+		w.places = w.places[:to]
+		return err
 	})
-	w.places = w.places[:to]
-	return err
 }
 
 // misplaced notes a list or an object where an address should be.
-func (w *walker) misplaced(from int, why string) {
+func (w *walker) misplaced(from int, why string) error {
 	for _, p := range w.places[from:] {
-		if p.step == len(w.path[p.route]) {
-			w.found++
-			w.reached = true
-			w.Lines++
-			w.bad(w.s.line, nil, why)
+		if p.step < len(w.path[p.route]) {
+			continue
+		}
+		w.found++
+		w.reached = true
+		w.Lines++
+		if err := w.give(held{e: Entry{Line: w.s.line}, route: p.route, why: why, scored: true}); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
 func (w *walker) scalar(from, scores int) error {
@@ -303,8 +325,8 @@ func (w *walker) scalar(from, scores int) error {
 		}
 		w.reached = true
 		w.found++
-		if isNull || len(b) == 0 || len(w.before(p).Values) > 0 {
-			continue // there is none, or it is no object that could be as the path wants it
+		if isNull || len(b) == 0 {
+			continue // there is none
 		}
 		w.Lines++
 		h := held{route: p.route, scored: w.score == nil}
