@@ -28,7 +28,7 @@ const examples = 3
 // Guard decides entry by entry what of a list may be blocked. It is not safe for concurrent use.
 type Guard struct {
 	g         Guards
-	special   []specialRange
+	special   []cidr.SpecialRange
 	entries   int
 	unscored  int
 	block     cidr.Builder
@@ -39,54 +39,14 @@ type Guard struct {
 	forbidden cidr.Ranges
 }
 
-// specialRange is one that no list may block, and what it is.
-type specialRange struct {
-	prefix netip.Prefix
-	what   string
-	always bool // even in a list of one's own
-}
-
-// specialRanges are those that the registries of IANA (RFC 6890, RFC 8190) give a special purpose.
-func specialRanges() []specialRange {
-	r := func(p, what string, always bool) specialRange {
-		return specialRange{netip.MustParsePrefix(p), what, always}
-	}
-	return []specialRange{
-		r("0.0.0.0/8", "this network (RFC 791)", true),
-		r("10.0.0.0/8", "private space (RFC 1918)", false),
-		r("100.64.0.0/10", "space shared by providers (RFC 6598)", false),
-		r("127.0.0.0/8", "loopback", true),
-		r("169.254.0.0/16", "link-local space", true),
-		r("172.16.0.0/12", "private space (RFC 1918)", false),
-		r("192.0.0.0/24", "protocol assignments (RFC 6890)", false),
-		r("192.0.2.0/24", "documentation space (RFC 5737)", false),
-		r("192.88.99.0/24", "6to4 relays (RFC 7526)", false),
-		r("192.168.0.0/16", "private space (RFC 1918)", false),
-		r("198.18.0.0/15", "benchmarking space (RFC 2544)", false),
-		r("198.51.100.0/24", "documentation space (RFC 5737)", false),
-		r("203.0.113.0/24", "documentation space (RFC 5737)", false),
-		r("224.0.0.0/4", "multicast", true),
-		r("240.0.0.0/4", "reserved space (RFC 1112)", true),
-		r("::/8", "reserved space (RFC 4291)", true), // with ::, ::1 and what maps or translates IPv4
-		r("100::/64", "discard-only space (RFC 6666)", true),
-		r("2001::/23", "protocol assignments, Teredo among them (RFC 2928)", false),
-		r("2001:db8::/32", "documentation space (RFC 3849)", false),
-		r("2002::/16", "6to4 (RFC 3056)", false),
-		r("3fff::/20", "documentation space (RFC 9637)", false),
-		r("fc00::/7", "private space (RFC 4193)", false),
-		r("fe80::/10", "link-local space", true),
-		r("ff00::/8", "multicast", true),
-	}
-}
-
 // NewGuard makes a Guard for one version of a list.
 func NewGuard(g Guards) *Guard {
 	guard := &Guard{g: g, refused: map[string]*Refusal{}}
 	var b cidr.Builder
-	for _, s := range specialRanges() {
-		if s.always || !g.Private {
+	for _, s := range cidr.Special() {
+		if s.Never || !g.Private {
 			guard.special = append(guard.special, s)
-			b.Add(s.prefix)
+			b.Add(s.Prefix)
 		}
 	}
 	guard.forbidden = cidr.Union(b.Ranges(), g.Allow, g.Own)
@@ -154,8 +114,8 @@ func (g *Guard) forbids(e Entry) string {
 		return ""
 	}
 	for _, s := range g.special {
-		if s.prefix.Contains(e.First) && s.prefix.Contains(e.Last) {
-			return s.what
+		if s.Prefix.Contains(e.First) && s.Prefix.Contains(e.Last) {
+			return s.What
 		}
 	}
 	if e.First == e.Last {

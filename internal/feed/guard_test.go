@@ -183,7 +183,7 @@ func TestAListThatShrinksOrIsEmptyIsNotTaken(t *testing.T) {
 // TestAGuardIsRightAboutEveryAddress compares with a model that asks for each address by itself.
 func TestAGuardIsRightAboutEveryAddress(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 11))
-	special := specialRanges()
+	special := cidr.Special()
 	for range 300 {
 		g := usual()
 		g.Private = rng.IntN(2) == 0
@@ -230,7 +230,7 @@ func TestAGuardIsRightAboutEveryAddress(t *testing.T) {
 			}
 			free := !g.Allow.Contains(a)
 			for _, s := range special {
-				free = free && (!s.prefix.Contains(a) || g.Private && !s.always)
+				free = free && (!s.Prefix.Contains(a) || g.Private && !s.Never)
 			}
 			if v.Block.Contains(a) != (block && free) || v.Short.Contains(a) != (short && free) || v.Count.Contains(a) != (count && free) {
 				t.Fatalf("%s: block %v short %v count %v, and the guard says %v %v %v; entries %+v, allowed %s", a, block && free, short && free, count && free,
