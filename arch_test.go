@@ -34,6 +34,7 @@ var imports = map[string][]string{
 	"internal/outbound": {},
 	// Reports to others.
 	"internal/report": {"internal/firewall/cidr", "internal/outbound", "internal/store"},
+	"internal/report/destination": {"internal/outbound", "internal/report"},
 	// Lists that others publish.
 	"internal/feed": {"internal/feed/catalog", "internal/feed/jsonpath", "internal/firewall/cidr", "internal/outbound"},
 	// Published lists by name.
@@ -97,7 +98,7 @@ var imports = map[string][]string{
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
 	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
-	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
+	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/report/rules.go", "internal/report/category.go", "internal/report/scrub.go", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
 }
 
 // forbiddenInPure are the packages whose import makes an effect possible.

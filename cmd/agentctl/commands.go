@@ -19,11 +19,11 @@ type command struct {
 	examples []string
 	options  []string
 	subs     []string // what the first word may be, with what it does after a tab
-	min      int  // words after the name
-	max      int  // -1: any number
-	jail     bool // the first word is a jail
-	verbatim bool // words may be empty
-	own      bool // reads all that follows it by itself, options and all
+	min      int      // words after the name
+	max      int      // -1: any number
+	jail     bool     // the first word is a jail
+	verbatim bool     // words may be empty
+	own      bool     // reads all that follows it by itself, options and all
 	run      func(context.Context, *call) error
 }
 
@@ -93,6 +93,7 @@ func daemonCommands() []*command {
 			examples: []string{"agentctl firewall", "agentctl firewall verify && echo right"},
 		},
 		feedCommand(),
+		reportCommand(),
 		{
 			name: "events", usage: "events --follow [--jail JAIL] [--kind KIND]", options: []string{"follow", "jail", "kind"}, run: events,
 			brief:    "failures and bans as they happen, a line each",

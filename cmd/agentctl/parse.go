@@ -19,7 +19,7 @@ type option struct {
 // options are those of single commands; -s, -c, --json and -h are for all.
 func options() []option {
 	return []option{
-		{"all", "", "lift every ban"},
+		{"all", "", "all that there are"},
 		{"follow", "", "go on until Ctrl-C"},
 		{"force", "", "ban even what the jail ignores"},
 		{"keep", "", "leave the bans in the kernel"},
@@ -37,6 +37,8 @@ func options() []option {
 		{"within", "NETWORK", "only what is inside of this network"},
 		{"after", "ENTRY", "go on behind this entry, as the page before says"},
 		{"feeds", "", "also what feeds block"},
+		{"to", "NAME", "only what goes to this destination"},
+		{"state", "STATE", "only reports that are waiting, sent, known, refused, cancelled, dropped or too-old"},
 		{"format", "FORMAT", "how the list is written: plain, csv, json, drop, stix, taxii or crowdsec; without it, what fits"},
 		{"entries", "PATH", "where in the JSON the addresses are, as threats[].ip"},
 		{"score", "PATH", "where an entry's score is: a path in JSON, a column in CSV"},

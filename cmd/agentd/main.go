@@ -19,7 +19,6 @@ import (
 
 	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
-	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/control/f2b"
 	"github.com/palisade-agent/palisade/internal/control/f2b/executor"
@@ -125,15 +124,22 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	wishes := func(c config.AgentConf) {
+	reports, err := openReports(db, lists, log)
+	if err != nil {
+		return err
+	}
+	wishes := func(o agent.Options) {
+		c := live.Agent()
 		open.enable(c.Firewall.Cut)
 		lists.apply(c)
+		reports.apply(c, o, live.Filter)
 	}
-	wishes(live.Agent())
+	wishes(options)
 	a := agent.New(agent.Parts{
 		Store:    db,
 		Firewall: lists,
 		Lists:    lists,
+		Outbox:   reports,
 		Book:     jail.NewBook(loader.BookConfig()),
 		Resolver: agent.NewResolver(),
 		Log:      log,
@@ -141,7 +147,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 			o, err := live.Load()
 			if err == nil {
 				logProblems(log, o.Problems)
-				wishes(live.Agent())
+				wishes(o)
 			}
 			return o, err
 		},
@@ -150,10 +156,12 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		Action:     func(e action.Event) { record.action(e); events.action(e) },
 		Trouble:    events.trouble,
 		Configured: events.configured,
-		Reasons:    func() []string { return slices.Concat(events.reasons(), open.reasons(), lists.reasons()) },
-		Hooks:      lookAtHooks,
-		Ready:      func() { close(ready) },
-		About:      about,
+		Reasons: func() []string {
+			return slices.Concat(events.reasons(), open.reasons(), lists.reasons(), reports.reasons())
+		},
+		Hooks: lookAtHooks,
+		Ready: func() { close(ready) },
+		About: about,
 	}, options)
 
 	live.Steer(a)
@@ -166,6 +174,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	}
 	servers = append(servers, open.runners(log)...)
 	servers = append(servers, lists.runners(log)...)
+	servers = append(servers, reports.runners(log)...)
 	if f.pidfile != "" {
 		if err := writePID(f.pidfile); err != nil {
 			return err
@@ -175,7 +184,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	logs := flushedLogs{handler.logControl, events}
 	commands := executor.Handler{Service: a.Service(), Jails: live, Log: logs, Database: f.db}
 	server, err := control.Listen(ctx, f.socket, control.ServerOptions{
-		Service: a.Service(), Log: log, Routes: lists.routes(),
+		Service: a.Service(), Log: log, Routes: slices.Concat(lists.routes(), reports.routes()),
 		Fail2ban: func(ctx context.Context, request []byte) []byte { return f2b.Execute(ctx, commands, log, request) },
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ type AgentConf struct {
 	HTTP     HTTPConf
 	Feeds    []FeedConf  // in the order of their sections
 	Allows   []AllowConf // in the order of their sections
+	Reports  []ReportConf
 	origins  map[agentPlace]Origin
 }
 
@@ -90,6 +91,7 @@ func agentSections() []agentSection {
 		httpSection(),
 		feedSection(),
 		allowSection(),
+		reportSection(),
 	}
 }
 

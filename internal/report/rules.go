@@ -116,6 +116,8 @@ func comment(r Report) string {
 	switch {
 	case r.Last.IsZero():
 		return fmt.Sprintf("%s: %s.", r.Category.text(), attempts)
+	case r.First.Equal(r.Last) && r.Failures > 1:
+		return fmt.Sprintf("%s: %s, the last at %s UTC.", r.Category.text(), attempts, r.Last.Format(layout))
 	case r.First.Equal(r.Last):
 		return fmt.Sprintf("%s: %s at %s UTC.", r.Category.text(), attempts, r.Last.Format(layout))
 	}

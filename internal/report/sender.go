@@ -275,9 +275,9 @@ func (s *sender) send(ctx context.Context, ids []uint64, bulk bool) {
 	s.save()
 }
 
-// counted takes a single report into account. One of which is not known whether it arrived counts.
+// counted takes a single report into account that was answered.
 func (s *sender) counted(r Result) {
-	if r.Kind == Broken || r.Kind == Spent {
+	if r.Status == 0 || r.Kind == Broken || r.Kind == Spent {
 		return
 	}
 	s.mu.Lock()

@@ -97,6 +97,16 @@ func (l *Live) Agent() config.AgentConf {
 	return l.loader.Agent()
 }
 
+// Filter is the name of a jail's filter; empty if it has none, or there is no such jail.
+func (l *Live) Filter(name string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.made[name]; s != nil {
+		return s.jail.Filter
+	}
+	return ""
+}
+
 // Config is what a jail is made of, and its filter; the filter is nil if there is nothing that it looks for.
 // The error is control.ErrNoJail.
 func (l *Live) Config(name string) (config.Jail, *filter.Filter, error) {
