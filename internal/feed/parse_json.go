@@ -24,19 +24,22 @@ const (
 func (p *parser) json() error {
 	path, err := jsonpath.Parse(p.format.Path)
 	if err != nil {
-		return fmt.Errorf("%w: the path %q: %w", ErrFormat, p.format.Path, err)
+		return fmt.Errorf("%w: the path %q: %w", ErrFormat, shown(p.format.Path), err)
 	}
 	var score jsonpath.Path
 	if p.format.ScorePath != "" {
 		if score, err = jsonpath.Parse(p.format.ScorePath); err != nil {
-			return fmt.Errorf("%w: the path of the score, %q: %w", ErrFormat, p.format.ScorePath, err)
+			return fmt.Errorf("%w: the path of the score, %q: %w", ErrFormat, shown(p.format.ScorePath), err)
 		}
 		if !score.Members() {
-			return fmt.Errorf("%w: the path of the score, %q, leads through a list: it is seen from the object that the address is in", ErrFormat, p.format.ScorePath)
+			return fmt.Errorf("%w: the path of the score, %q, leads through a list: it is seen from the object that the address is in", ErrFormat, shown(p.format.ScorePath))
 		}
 	}
 	return p.walk(path, score)
 }
+
+// shown is a path as an error names it.
+func shown(path string) string { return path[:min(len(path), 200)] }
 
 // walk reads documents to the end.
 func (p *parser) walk(path, score jsonpath.Path) error {
@@ -373,11 +376,11 @@ func (w *walker) end() error {
 	case w.reached && (w.found > 0 || w.elements == 0):
 		return nil
 	case w.reached:
-		return fmt.Errorf("%w: none of the %d elements has an address at %q", ErrNotAList, w.elements, w.format.Path)
+		return fmt.Errorf("%w: none of the %d elements has an address at %q", ErrNotAList, w.elements, shown(w.format.Path))
 	case w.list:
-		return fmt.Errorf("%w: it is a list, in which nothing is at %q", ErrNotAList, w.format.Path)
+		return fmt.Errorf("%w: it is a list, in which nothing is at %q", ErrNotAList, shown(w.format.Path))
 	case w.documents > 0:
-		return fmt.Errorf("%w: nothing is at %q; it has %q", ErrNotAList, w.format.Path, w.top)
+		return fmt.Errorf("%w: nothing is at %q; it has %q", ErrNotAList, shown(w.format.Path), w.top)
 	}
 	return nil
 }
