@@ -27,7 +27,7 @@ var imports = map[string][]string{
 	"internal/filter/date": {"internal/filter/pyre"},
 	"internal/filter":      {"internal/ident", "internal/pytext", "internal/filter/pyre", "internal/filter/date"},
 	"internal/jail":        {"internal/ident"},
-	"internal/config":      {"internal/ident", "internal/secret", "internal/feed/catalog"},
+	"internal/config":      {"internal/ident", "internal/secret", "internal/feed/catalog", "internal/feed/jsonpath"},
 	// Where keys of other services are; never shown.
 	"internal/secret": {},
 	// Asking other machines over HTTP.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/feed"
@@ -32,11 +31,12 @@ func feedScope(f config.FeedConf) firewall.Scope {
 // feedSource makes of a section what a Runner follows. The section is one that can work.
 func feedSource(f config.FeedConf) feed.Source {
 	l, known := catalog.Find(catalog.Feeds(), f.Type)
+	between, _ := config.Separator(f.Separator)
 	s := feed.Source{
 		Name: f.Name, Type: f.Type, Path: f.Path, Accept: l.Accept, Key: feedKey(f, l), KeyFrom: fmt.Sprint(f.Key, f.Secret, f.User, f.Password, f.KeyHeader),
 		Interval: cmp.Or(f.Interval, l.Every, feed.DefaultInterval), Least: l.Least, Expires: cmp.Or(f.Expires, l.Expires, feed.DefaultExpires),
 		Timeout: cmp.Or(f.Timeout, feed.DefaultTimeout), MaxBytes: feed.DefaultBytes, ShortTime: f.ShortTime,
-		Format: feed.Format{Kind: cmp.Or(f.Format, "plain"), Column: f.Column, ScoreColumn: f.Score, Separator: separator(f.Separator), Path: f.Entries, ScorePath: f.Score},
+		Format: feed.Format{Kind: cmp.Or(f.Format, "plain"), Column: f.Column, ScoreColumn: f.Score, Separator: between, Path: f.Entries, ScorePath: f.Score},
 		Guards: feed.Guards{
 			Private: f.Private, Min4: f.Min4, Min6: f.Min6, MaxEntries: cmp.Or(f.MaxEntries, l.Max, feed.DefaultEntries), MayEmpty: l.MayEmpty,
 			MayShrink: float64(f.MaxShrink) / 100, MinScore: l.MinScore, ShortScore: f.ShortScore, CountScore: f.CountScore,
@@ -79,18 +79,6 @@ func documents(l catalog.List, urls []string, values map[string]string) (all []f
 		all = append(all, d)
 	}
 	return all
-}
-
-func separator(s string) rune {
-	switch s {
-	case "tab", `\t`:
-		return '\t'
-	}
-	r, _ := utf8.DecodeRuneInString(s)
-	if s == "" {
-		return 0
-	}
-	return r
 }
 
 // feedKey is how a feed's key is sent; nil if it has none.

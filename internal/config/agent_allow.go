@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/feed/catalog"
+	"github.com/palisade-agent/palisade/internal/feed/jsonpath"
 )
 
 // AllowConf is a section [allow NAME]: addresses that nothing blocks, whatever a jail or a list says.
@@ -62,6 +63,10 @@ func checkAllow(a *AgentConf, name string) []complaint {
 	if f.Enabled && !known && f.Path == "" && len(f.URLs)+len(f.Addresses)+len(f.Hosts) == 0 {
 		f.Broken = true
 		return []complaint{{key: "type", msg: "it is not said whom it allows: nobody is", hint: "write type = one of " + strings.Join(catalog.Names(catalog.Allows()), ", ") + "; or addresses, hosts, url or path"}}
+	}
+	if _, err := jsonpath.Parse(f.Entries); err != nil && f.Entries != "" && f.Enabled {
+		f.Broken = true
+		return []complaint{{key: "entries", msg: "this is no path: " + err.Error() + ": nobody is allowed by this section", hint: "write it as list[].ip"}}
 	}
 	return nil
 }

@@ -2,10 +2,13 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/palisade-agent/palisade/internal/feed/catalog"
+	"github.com/palisade-agent/palisade/internal/feed/jsonpath"
 	"github.com/palisade-agent/palisade/internal/secret"
 )
 
@@ -144,7 +147,53 @@ func checkFeed(a *AgentConf, name string) (wrong []complaint) {
 	if key := f.Format; key == "json" && f.Entries == "" && !known {
 		broken("format", "it is not said where in the JSON the addresses are", "write entries = list[].ip")
 	}
+	checkPlaces(f, broken)
 	return wrong
+}
+
+// checkPlaces looks whether what is said of a format can be understood.
+func checkPlaces(f *FeedConf, broken func(key, msg, hint string)) {
+	if f.Entries != "" {
+		if _, err := jsonpath.Parse(f.Entries); err != nil {
+			broken("entries", "this is no path: "+err.Error(), "write it as list[].ip")
+		}
+	}
+	if f.Score != "" && f.Format == "json" {
+		p, err := jsonpath.Parse(f.Score)
+		switch {
+		case err != nil:
+			broken("score", "this is no path: "+err.Error(), "write it as threat.score")
+		case !p.Members():
+			broken("score", "it leads through a list", "write it as it is seen from the object that the address is in: threat.score")
+		}
+	}
+	if _, ok := Separator(f.Separator); !ok {
+		broken("separator", "this is not one character", "write one, or tab, blank, comma, semicolon or bar")
+	}
+	if n, err := strconv.Atoi(f.Column); err == nil && n < 1 {
+		broken("column", "columns are counted from 1 on", "write column = 1, or the name in the heading")
+	}
+}
+
+// Separator reads what is between the columns of a list: a character, or the name of one that a file of
+// settings cannot have. Empty is a comma, for which it gives 0.
+func Separator(text string) (rune, bool) {
+	switch text {
+	case "":
+		return 0, true
+	case "tab", `\t`:
+		return '\t', true
+	case "blank":
+		return ' ', true
+	case "comma":
+		return ',', true
+	case "semicolon":
+		return ';', true
+	case "bar":
+		return '|', true
+	}
+	r, n := utf8.DecodeRuneInString(text)
+	return r, n == len(text) && r != utf8.RuneError && r != '"'
 }
 
 func headerName(s string) (msg, hint string) {

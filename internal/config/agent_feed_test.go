@@ -70,6 +70,11 @@ func TestAFeedThatCannotWorkIsBrokenAndTheOthersAreNot(t *testing.T) {
 		"not of the web":    {"url = ftp://a.example/b", "this is no address of the web"},
 		"a path from here":  {"path = lists", "this is no whole path"},
 		"json without path": {"url = https://a.example/b\nformat = json", "it is not said where in the JSON the addresses are"},
+		"no path of JSON":   {"url = https://a.example/b\nformat = json\nentries = a[", "[feed x] entries = a[: this is no path: there is no name before"},
+		"a score in a list": {"url = https://a.example/b\nformat = json\nentries = a[].ip\nscore = s[]", "[feed x] score = s[]: it leads through a list"},
+		"no path of scores": {"url = https://a.example/b\nformat = json\nentries = a[].ip\nscore = s..t", "[feed x] score = s..t: this is no path"},
+		"two separators":    {"url = https://a.example/b\nformat = csv\nseparator = ::", "[feed x] separator = ::: this is not one character"},
+		"column zero":       {"url = https://a.example/b\nformat = csv\ncolumn = 0", "columns are counted from 1 on"},
 		"a file of a type":  {"type = feodo\npath = /a", "a list of type feodo is not in a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,6 +86,19 @@ func TestAFeedThatCannotWorkIsBrokenAndTheOthersAreNot(t *testing.T) {
 				t.Errorf("told is\n%s\nnot %s", p, c.want)
 			}
 		})
+	}
+}
+
+func TestSeparatorsHaveNames(t *testing.T) {
+	for text, want := range map[string]rune{"": 0, "tab": '\t', `\t`: '\t', "blank": ' ', "comma": ',', "semicolon": ';', "bar": '|', "|": '|', "ä": 'ä'} {
+		if got, ok := Separator(text); !ok || got != want {
+			t.Errorf("%q is %q, %v", text, got, ok)
+		}
+	}
+	for _, text := range []string{"::", "\"", "\xff", "tabs"} {
+		if got, ok := Separator(text); ok {
+			t.Errorf("%q is %q", text, got)
+		}
 	}
 }
 

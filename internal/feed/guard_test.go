@@ -165,8 +165,17 @@ func TestAListThatShrinksOrIsEmptyIsNotTaken(t *testing.T) {
 		mayEmpty      bool
 		want          error
 	}{
-		{0, 0, 0.5, false, ErrEmpty}, {50, 0, 0.5, false, ErrEmpty}, {50, 0, 0.5, true, nil}, {200, 0, 0.5, true, ErrShrunk}, {200, 0, 1, true, nil}, {200, 0, 1, false, ErrEmpty},
-		{100, 49, 0.5, false, ErrShrunk}, {100, 50, 0.5, false, nil}, {99, 1, 0.5, false, nil}, {1000, 899, 0.1, false, ErrShrunk}, {0, 5, 0.5, false, nil},
+		{0, 0, 0.5, false, ErrEmpty},
+		{50, 0, 0.5, false, ErrEmpty},
+		{50, 0, 0.5, true, nil},
+		{200, 0, 0.5, true, ErrShrunk},
+		{200, 0, 1, true, nil},
+		{200, 0, 1, false, ErrEmpty},
+		{100, 49, 0.5, false, ErrShrunk},
+		{100, 50, 0.5, false, nil},
+		{99, 1, 0.5, false, nil},
+		{1000, 899, 0.1, false, ErrShrunk},
+		{0, 5, 0.5, false, nil},
 	} {
 		g := usual()
 		g.MayShrink, g.MayEmpty = c.shrink, c.mayEmpty

@@ -96,8 +96,8 @@ func (p *parser) decision(s *scanner, d *decision, deleted bool) error {
 	}
 	e.ID, e.Score, e.Line, e.Note, e.Revoked = bounded(append([]byte(scope+" "), d.value...)), NoScore, line, bounded(d.scenario), deleted
 	if !deleted && len(d.duration) > 0 {
-		left, wrong := time.ParseDuration(string(d.duration))
-		if wrong != nil {
+		left, ok := length(d.duration)
+		if !ok {
 			p.bad(line, d.duration, "this is no duration")
 			return nil
 		}
@@ -105,4 +105,10 @@ func (p *parser) decision(s *scanner, d *decision, deleted bool) error {
 	}
 	p.entry(e)
 	return nil
+}
+
+// length reads a duration such as 3h59m2.5s.
+func length(b []byte) (time.Duration, bool) {
+	d, err := time.ParseDuration(string(b))
+	return d, err == nil
 }

@@ -134,7 +134,7 @@ func (t *table) find(f Format) (heading bool, err error) {
 	}
 	if t.address < len(t.fields) && !heading {
 		_, why := span(t.fields[t.address])
-		heading = why != "" && bytes.IndexAny(t.fields[t.address], ".:") < 0
+		heading = why != "" && !bytes.ContainsAny(t.fields[t.address], ".:")
 	}
 	return heading, nil
 }

@@ -36,11 +36,11 @@ func randomValue(rng *rand.Rand, depth int) any {
 func randomPath(rng *rand.Rand) string {
 	var routes []string
 	for range 1 + rng.IntN(2) {
-		path := []string{"a", "b", "ip", "[]", "[k=x|y]"}[rng.IntN(5)]
+		steps := []string{[]string{"a", "b", "ip", "[]", "[k=x|y]"}[rng.IntN(5)]}
 		for range rng.IntN(4) {
-			path += []string{".a", ".b", ".ip", "[]", "[]", "[k=x]"}[rng.IntN(6)]
+			steps = append(steps, []string{".a", ".b", ".ip", "[]", "[]", "[k=x]"}[rng.IntN(6)])
 		}
-		routes = append(routes, path)
+		routes = append(routes, strings.Join(steps, ""))
 	}
 	return strings.Join(routes, "|")
 }
@@ -158,12 +158,12 @@ func (m *model) end(v any, objects []around) {
 
 // scoreOf is that of the nearest object that has one, no further out than the element of the nearest list.
 func (m *model) scoreOf(objects []around) int {
-	for i := len(objects) - 1; i >= 0; i-- {
+	for _, o := range slices.Backward(objects) {
 		for _, route := range m.score {
-			var v any = objects[i].members
+			var v any = o.members
 			for _, s := range route {
-				o, _ := v.(map[string]any)
-				v = o[s.Name]
+				inner, _ := v.(map[string]any)
+				v = inner[s.Name]
 			}
 			if v == nil {
 				continue
@@ -172,7 +172,7 @@ func (m *model) scoreOf(objects []around) int {
 				return n
 			}
 		}
-		if objects[i].element {
+		if o.element {
 			return Unscored
 		}
 	}
