@@ -147,6 +147,7 @@ func (w *worker) document(ctx context.Context, i int, had partTag, f *fetched, g
 	if p.Truncated {
 		f.notes = append(f.notes, fmt.Sprintf("the list has more than %d entries; those beyond do not count", w.source.Guards.MaxEntries))
 	}
+	f.skipped(p.Skipped)
 	tag = partTag{ETag: s.Header.Get("ETag"), Modified: s.Header.Get("Last-Modified"), Lines: p.Lines, Bad: p.Bad, BadCount: p.BadCount}
 	if len(tag.ETag) > 256 || len(tag.Modified) > 64 {
 		tag.ETag, tag.Modified = "", ""
@@ -223,6 +224,8 @@ func (w *worker) taxii(ctx context.Context, i int, had partTag, f *fetched, each
 		base.Path = at + "/objects/"
 	}
 	since, next := had.Cursor, ""
+	skipped := 0
+	defer func() { f.skipped(skipped) }()
 	for page := range maxPages {
 		u, q := *base, base.Query()
 		if !q.Has("limit") {
@@ -254,6 +257,7 @@ func (w *worker) taxii(ctx context.Context, i int, had partTag, f *fetched, each
 			return tag, fmt.Errorf("read page %d of %s: %w", page+1, plainURL(d.URL), err)
 		}
 		tag.Lines += p.Lines
+		skipped += p.Skipped
 		tag.BadCount += p.BadCount
 		if len(tag.Bad) == 0 {
 			tag.Bad = p.Bad
@@ -304,6 +308,7 @@ func (w *worker) crowdsec(ctx context.Context, i int, whole bool, f *fetched, ea
 		return tag, fmt.Errorf("read %s: %w", plainURL(d.URL), err)
 	}
 	w.afresh = false
+	f.skipped(p.Skipped)
 	return partTag{Lines: p.Lines, Bad: p.Bad, BadCount: p.BadCount, Cursor: "stream"}, nil
 }
 
@@ -340,6 +345,13 @@ func (w *worker) refused(s *outbound.Stream) error {
 func (f *fetched) note(h http.Header) {
 	if strings.EqualFold(h.Get("X-Blocklist-Version"), "lite") {
 		f.notes = append(f.notes, "the publisher gives a sample of its list only (lite): a key of another plan gives all of it")
+	}
+}
+
+// skipped tells of what is in a list and is none of its entries.
+func (f *fetched) skipped(n int) {
+	if n > 0 {
+		f.notes = append(f.notes, fmt.Sprintf("%d of its objects name no address by themselves and do not count", n))
 	}
 }
 
