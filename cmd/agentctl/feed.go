@@ -197,6 +197,7 @@ type testReport struct {
 	Refusals []control.FeedRefusal `json:"refusals"`
 	Bad      int                   `json:"bad"`
 	BadLines []control.FeedBad     `json:"bad_lines"`
+	Skipped  int                   `json:"skipped"` // objects that name no address by themselves
 	More     bool                  `json:"more"`
 }
 
@@ -227,7 +228,7 @@ func testFeed(ctx context.Context, c *call) error {
 	}
 	r := testReport{
 		Where: c.args[1], Format: p.Kind, Bytes: p.Bytes, Entries: p.Parsed.Entries, Blocked: p.Verdict.Block.Len(), Examples: []string{},
-		Refusals: []control.FeedRefusal{}, Bad: p.Parsed.BadCount, BadLines: []control.FeedBad{}, More: p.Parsed.More,
+		Refusals: []control.FeedRefusal{}, Bad: p.Parsed.BadCount, BadLines: []control.FeedBad{}, Skipped: p.Parsed.Skipped, More: p.Parsed.More,
 	}
 	for x := range p.Verdict.Block.Prefixes() {
 		if r.Examples = append(r.Examples, x.String()); len(r.Examples) == shownEntries {
@@ -246,6 +247,9 @@ func testFeed(ctx context.Context, c *call) error {
 		facts.add("Size", size(int64(r.Bytes)))
 		facts.add("Entries", fmt.Sprint(r.Entries))
 		facts.add("Would block", plural(r.Blocked, "range", "ranges")+" of addresses: "+strings.Join(r.Examples, ", "))
+		if r.Skipped > 0 {
+			facts.add("Skipped", plural(r.Skipped, "object", "objects")+" that name no address by themselves")
+		}
 		if r.More {
 			facts.add("More", "this is the first page only")
 		}
