@@ -52,7 +52,8 @@ func TestSpecialSpaceIsNeverBlockedAndIsNamed(t *testing.T) {
 		"10.0.0.0/8": "private", "100.64.1.1": "shared by providers", "127.0.0.1": "loopback", "169.254.169.254": "link-local", "172.31.255.255": "private",
 		"192.0.2.1": "documentation", "192.168.0.0/16": "private", "198.18.0.1": "benchmarking", "224.0.0.1": "multicast", "255.255.255.255": "reserved",
 		"::1": "reserved", "64:ff9b::1.2.3.4": "reserved", "2001::1": "Teredo", "2001:db8::/32": "documentation", "2002:808::1": "6to4", "fe80::1": "link-local",
-		"fd00::1": "private", "ff02::1": "multicast", "1.0.0.0-2.255.255.255": "more addresses than a /8",
+		"fd00::1": "private", "fec0::1": "site-local", "5f00::1": "segment routing", "3fff::1": "documentation", "100::1": "discard", "::ffff:10.0.0.1": "private", "192.88.99.1": "6to4", "192.0.0.8": "protocol",
+		"ff02::1": "multicast", "1.0.0.0-2.255.255.255": "more addresses than a /8",
 	} {
 		g := NewGuard(usual())
 		g.Take(entry(t, text))

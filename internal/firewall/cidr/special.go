@@ -38,8 +38,10 @@ func Special() []SpecialRange {
 		r("2001:db8::/32", "documentation space (RFC 3849)", false),
 		r("2002::/16", "6to4 (RFC 3056)", false),
 		r("3fff::/20", "documentation space (RFC 9637)", false),
+		r("5f00::/16", "segment routing (RFC 9602)", false),
 		r("fc00::/7", "private space (RFC 4193)", false),
 		r("fe80::/10", "link-local space", true),
+		r("fec0::/10", "site-local space (RFC 3879)", false),
 		r("ff00::/8", "multicast", true),
 	}
 }
