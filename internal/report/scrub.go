@@ -24,9 +24,9 @@ func newScrubber() scrubber {
 	return scrubber{
 		mail:   regexp.MustCompile(`[^\s@<>"'=,;:]+@[^\s@<>"',;:]+`),
 		query:  regexp.MustCompile(`\?[^\s"']+`),
-		secret: regexp.MustCompile(`(?i)\b(pass(?:word|wd)?|pwd|token|secret|api[-_]?key|key|authorization|bearer|basic|cookie|session(?:id)?)\b(["']?\s*[=:]\s*|\s+)(\S+)`),
+		secret: regexp.MustCompile(`(?i)\b(pass(?:word|wd)?["']?\s*[=:]|pwd["']?\s*[=:]|key["']?\s*[=:]|token["']?\s*[=:]|secret["']?\s*[=:]|api[-_]?key["']?\s*[=:]|authorization["']?\s*:|bearer|basic|cookie["']?\s*:|session(?:id)?["']?\s*[=:]?)(\s*)(\S+)`),
 		token:  regexp.MustCompile(`[A-Za-z0-9+/_=-]{32,}`),
-		user:   regexp.MustCompile(`(?i)\b(invalid user|illegal user|user(?:name)?|ruser|logname|login|account|for|sasl_username|rip_user)(["']?\s*[=:]\s*|\s+)(?:"[^"]*"|'[^']*'|<[^>]*>|[^\s"',;)]+)`),
+		user:   regexp.MustCompile(`(?i)\b(for invalid user|for illegal user|for user|invalid user|illegal user|user(?:name)?|ruser|logname|login|account|for|sasl_username|rip_user)(["']?\s*[=:]\s*|\s+)(?:"[^"]*"|'[^']*'|<[^>]*>|[^\s"',;)]+)`),
 		addr:   regexp.MustCompile(`[0-9A-Fa-f:.]*[0-9A-Fa-f][0-9A-Fa-f:.]*`),
 	}
 }

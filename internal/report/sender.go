@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -119,6 +120,7 @@ type sender struct {
 	box    *box
 	setup  Setup
 	pruned time.Time
+	next   time.Time // nothing is sent before, whoever rouses it
 }
 
 func (s *sender) run(ctx context.Context) {
@@ -166,10 +168,8 @@ func (s *sender) step(ctx context.Context) time.Duration {
 		return 0
 	}
 	s.send(ctx, ids, bulk)
-	if s.setup.Pace > 0 {
-		return s.setup.Pace
-	}
-	return pace
+	s.next = s.now().Add(cmp.Or(s.setup.Pace, pace))
+	return 0
 }
 
 // when is how long nothing may be sent, and whether it is to be many at once. mu is held.
@@ -181,8 +181,8 @@ func (s *sender) when(now time.Time) (wait time.Duration, bulk bool) {
 		return pruneEvery, false
 	case b.flooding(now):
 		return max(b.flood.Add(FloodTime).Sub(now), time.Millisecond), false
-	case later(at, b.pause).After(now):
-		return min(later(at, b.pause).Sub(now), pruneEvery), false
+	case later(later(at, b.pause), s.next).After(now):
+		return min(later(later(at, b.pause), s.next).Sub(now), pruneEvery), false
 	}
 	full := now
 	if b.account.Until.After(now) {
