@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -163,14 +164,18 @@ func (w *worker) changes(ctx context.Context, i int, had partTag, old origin, f 
 		had = partTag{}
 		f.origin.Resync = w.now()
 	}
-	fresh := map[string][]Entry{} // by ID; those that are taken back are empty
-	room := g.left
+	fresh := map[string][]Entry{} // by ID; those that are taken back, and may be in the copy, are empty
+	room, known := g.left, g.left // the latter for IDs
 	each := func(e Entry) {
 		switch {
 		case e.ID == "":
 			g.take(i, e)
+		case e.Revoked && whole:
+			delete(fresh, e.ID)
 		case e.Revoked:
-			fresh[e.ID] = nil
+			if _, there := fresh[e.ID]; there || len(fresh) < known {
+				fresh[e.ID] = nil
+			}
 		case room > 0:
 			room--
 			fresh[e.ID] = append(fresh[e.ID], e)
@@ -253,7 +258,7 @@ func (w *worker) taxii(ctx context.Context, i int, had partTag, f *fetched, each
 		last := s.Header.Get("X-TAXII-Date-Added-Last")
 		s.Close()
 		// A page without anything is the end, and so is a collection in which nothing is new.
-		if err != nil && !(errors.Is(err, ErrEmpty) && (page > 0 || had.Cursor != "")) {
+		if err != nil && (!errors.Is(err, ErrEmpty) || page == 0 && had.Cursor == "") {
 			return tag, fmt.Errorf("read page %d of %s: %w", page+1, plainURL(d.URL), err)
 		}
 		tag.Lines += p.Lines
@@ -288,7 +293,7 @@ func (w *worker) crowdsec(ctx context.Context, i int, whole bool, f *fetched, ea
 		return tag, errors.New("this is no URL")
 	}
 	q := u.Query()
-	q.Set("startup", fmt.Sprint(whole))
+	q.Set("startup", strconv.FormatBool(whole))
 	if !q.Has("scopes") {
 		q.Set("scopes", "ip,range")
 	}

@@ -82,6 +82,17 @@ func TestBadLinesAreCountedWithTheirNumber(t *testing.T) {
 	}
 }
 
+// A line of any length costs no more than what is kept of it, also as the last one.
+func TestEndlessLinesAreBoundedAndPassed(t *testing.T) {
+	long := strings.Repeat("x", 300_000)
+	for name, text := range map[string]string{"bad": "8.8.8.8\n" + long + "\n8.8.4.4\n", "a comment": "8.8.8.8\n#" + long + "\n8.8.4.4\n", "behind an entry": "8.8.8.8\n8.8.4.4 " + long + "\n", "the last": "8.8.8.8\n8.8.4.4\n" + long} {
+		got, p, err := parsed(t, Format{Kind: "plain"}, Limits{}, text)
+		if bad := strings.Count(name, "bad") + strings.Count(name, "last"); err != nil || got != "8.8.8.8 8.8.4.4" || p.BadCount != bad {
+			t.Errorf("%s: %q, %+v, %v", name, got, p.BadCount, err)
+		}
+	}
+}
+
 func TestWhatIsNoListIsRefusedWithItsReason(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
