@@ -13,7 +13,7 @@ BIN      := bin
 
 # What the tests use beyond Go and make: the real fail2ban (downloaded, never installed), the real
 # sshd, and the tools that show the kernel's side. A test whose part is missing skips and says so.
-DEPS := python3 nftables iptables ipset openssh-server openssh-client iproute2 rsyslog systemd groff-base dbus python3-dbus python3-gi
+DEPS := python3 nftables iptables ipset openssh-server openssh-client iproute2 rsyslog systemd groff-base dbus python3-dbus python3-gi nginx-light haproxy apache2-bin
 
 .PHONY: build package run demo test deps race kernel lint bench bench-firewall bench-diff fuzz golden cover ci clean
 

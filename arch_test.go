@@ -32,6 +32,9 @@ var imports = map[string][]string{
 	"internal/secret": {},
 	// Asking other machines over HTTP.
 	"internal/outbound": {},
+	// What is blocked, for other programs.
+	"internal/export":       {"internal/firewall/cidr"},
+	"internal/export/serve": {"internal/control", "internal/export", "internal/firewall/cidr"},
 	// Reports to others.
 	"internal/report": {"internal/firewall/cidr", "internal/outbound", "internal/store"},
 	"internal/report/destination": {"internal/outbound", "internal/report"},
@@ -98,7 +101,7 @@ var imports = map[string][]string{
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
 	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
-	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/report/rules.go", "internal/report/category.go", "internal/report/scrub.go", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
+	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/export/write*.go", "internal/report/rules.go", "internal/report/category.go", "internal/report/scrub.go", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
 }
 
 // forbiddenInPure are the packages whose import makes an effect possible.

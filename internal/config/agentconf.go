@@ -19,6 +19,7 @@ type AgentConf struct {
 	Feeds    []FeedConf  // in the order of their sections
 	Allows   []AllowConf // in the order of their sections
 	Reports  []ReportConf
+	Exports  []ExportConf
 	origins  map[agentPlace]Origin
 }
 
@@ -92,6 +93,7 @@ func agentSections() []agentSection {
 		feedSection(),
 		allowSection(),
 		reportSection(),
+		exportSection(),
 	}
 }
 
