@@ -36,7 +36,7 @@ var imports = map[string][]string{
 	"internal/export":       {"internal/firewall/cidr"},
 	"internal/export/serve": {"internal/control", "internal/export", "internal/firewall/cidr"},
 	// Reports to others.
-	"internal/report": {"internal/firewall/cidr", "internal/outbound", "internal/store"},
+	"internal/report":             {"internal/firewall/cidr", "internal/outbound", "internal/store"},
 	"internal/report/destination": {"internal/outbound", "internal/report"},
 	// Lists that others publish.
 	"internal/feed": {"internal/feed/catalog", "internal/feed/jsonpath", "internal/firewall/cidr", "internal/outbound"},

@@ -94,6 +94,7 @@ func daemonCommands() []*command {
 		},
 		feedCommand(),
 		reportCommand(),
+		exportCommand(),
 		{
 			name: "events", usage: "events --follow [--jail JAIL] [--kind KIND]", options: []string{"follow", "jail", "kind"}, run: events,
 			brief:    "failures and bans as they happen, a line each",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/export"
 	"github.com/palisade-agent/palisade/internal/setup"
 )
 
@@ -173,6 +174,10 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, s := range cmd.subs {
 			name, brief, _ := strings.Cut(s, "\t")
 			offer(name, brief)
+		}
+	case cmd.name == "export" && len(words) == 2 && words[1] == "preview":
+		for _, f := range export.Formats() {
+			offer(string(f), "")
 		}
 	case cmd.name == "feed" && len(words) > 1 && (words[1] == "show" || words[1] == "refresh"):
 		return sub.offerFeeds(ctx, offer)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -245,7 +246,7 @@ func testFeed(ctx context.Context, c *call) error {
 		var facts facts
 		facts.add("Format", r.Format)
 		facts.add("Size", size(int64(r.Bytes)))
-		facts.add("Entries", fmt.Sprint(r.Entries))
+		facts.add("Entries", strconv.Itoa(r.Entries))
 		facts.add("Would block", plural(r.Blocked, "range", "ranges")+" of addresses: "+strings.Join(r.Examples, ", "))
 		if r.Skipped > 0 {
 			facts.add("Skipped", plural(r.Skipped, "object", "objects")+" that name no address by themselves")

@@ -28,9 +28,11 @@ type lists struct {
 	log    *slog.Logger
 	client atomic.Pointer[outbound.Client]
 	own    ownAddresses
+	// version grows when what lists say has changed.
+	version atomic.Uint64
 
-	mu      sync.Mutex // guards the fields below
-	http    config.HTTPConf
+	mu      sync.Mutex       // guards the fields below
+	asking  outbound.Options // of the client
 	sources []feed.Source
 	jails   []firewall.Scope
 	feeds   []firewall.Scope
@@ -62,12 +64,12 @@ func clientOptions(h config.HTTPConf) outbound.Options {
 func (l *lists) apply(c config.AgentConf) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.HTTP != l.http {
-		if client, err := outbound.New(clientOptions(c.HTTP)); err != nil {
+	if o := clientOptions(c.HTTP); o != l.asking {
+		if client, err := outbound.New(o); err != nil {
 			l.log.Error("[http] of agent.conf does not count", "err", err)
 		} else {
 			l.client.Swap(client).Close()
-			l.http = c.HTTP
+			l.asking = o
 		}
 	}
 	var fixed cidr.Builder
@@ -145,8 +147,9 @@ func (l *lists) SetScopes(jails []firewall.Scope) {
 
 // deliver takes what a list says.
 func (l *lists) deliver(s feed.Source, block, _ cidr.Ranges) {
+	l.version.Add(1)
 	if s.Use == feed.ForBlocking {
-		l.Keeper.Replace(feedOwner(s.Name), block)
+		l.Replace(feedOwner(s.Name), block)
 		return
 	}
 	l.mu.Lock()
@@ -172,7 +175,8 @@ func (l *lists) joinAllowed() bool {
 		return false
 	}
 	l.allowed.Store(&joined)
-	l.Keeper.SetAllow(joined)
+	l.version.Add(1)
+	l.SetAllow(joined)
 	return true
 }
 

@@ -110,7 +110,7 @@ func feedKey(f config.FeedConf, l catalog.List) func() (outbound.Key, error) {
 			key = base64.StdEncoding.EncodeToString([]byte(key + ":" + secret))
 		case catalog.Bearer:
 			key = "Bearer " + key
-		case catalog.AsIs:
+		case catalog.AsIs, catalog.Basic: // that has a password
 		}
 		return outbound.HeaderKey(header, key), nil
 	}

@@ -128,11 +128,13 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	exports := openExports(lists, ready, log)
 	wishes := func(o agent.Options) {
 		c := live.Agent()
 		open.enable(c.Firewall.Cut)
 		lists.apply(c)
 		reports.apply(c, o, live.Filter)
+		exports.apply(c)
 	}
 	wishes(options)
 	a := agent.New(agent.Parts{
@@ -151,13 +153,13 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 			}
 			return o, err
 		},
-		Record:     func(d jail.Decision) { record.decision(d); events.decision(d) },
+		Record:     func(d jail.Decision) { record.decision(d); events.decision(d); exports.decided(d) },
 		Ignored:    record.ignored,
 		Action:     func(e action.Event) { record.action(e); events.action(e) },
 		Trouble:    events.trouble,
 		Configured: events.configured,
 		Reasons: func() []string {
-			return slices.Concat(events.reasons(), open.reasons(), lists.reasons(), reports.reasons())
+			return slices.Concat(events.reasons(), open.reasons(), lists.reasons(), reports.reasons(), exports.reasons())
 		},
 		Hooks: lookAtHooks,
 		Ready: func() { close(ready) },
@@ -175,6 +177,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	servers = append(servers, open.runners(log)...)
 	servers = append(servers, lists.runners(log)...)
 	servers = append(servers, reports.runners(log)...)
+	servers = append(servers, exports.runners(log)...)
 	if f.pidfile != "" {
 		if err := writePID(f.pidfile); err != nil {
 			return err
@@ -184,7 +187,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	logs := flushedLogs{handler.logControl, events}
 	commands := executor.Handler{Service: a.Service(), Jails: live, Log: logs, Database: f.db}
 	server, err := control.Listen(ctx, f.socket, control.ServerOptions{
-		Service: a.Service(), Log: log, Routes: slices.Concat(lists.routes(), reports.routes()),
+		Service: a.Service(), Log: log, Routes: slices.Concat(lists.routes(), reports.routes(), exports.routes()),
 		Fail2ban: func(ctx context.Context, request []byte) []byte { return f2b.Execute(ctx, commands, log, request) },
 	})
 	if err != nil {

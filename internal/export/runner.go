@@ -142,7 +142,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	<-ctx.Done()
-	r.mu.Lock() // nothing is started any more once it is known that ctx has ended
+	r.mu.Lock()
+	r.running = nil // nothing is started any more
 	r.mu.Unlock()
 	r.group.Wait()
 	return nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -194,7 +193,8 @@ func (w *copyWriter) add(k kept) {
 	}
 	w.crc = crc32.Update(w.crc, crc32.IEEETable, b)
 	w.n++
-	w.buf = append(b, '\n')
+	b = append(b, '\n')
+	w.buf = b
 	_, w.err = w.out.Write(w.buf)
 }
 
@@ -267,6 +267,3 @@ func (c copies) sweep(names map[string]bool) error {
 	}
 	return err
 }
-
-// whole reads to the end, so that a connection can be used again; not far.
-func whole(r io.Reader) { _, _ = io.Copy(io.Discard, io.LimitReader(r, 64<<10)) }

@@ -140,7 +140,8 @@ func (r *Runner) Run(ctx context.Context) error {
 	}
 	r.mu.Unlock()
 	<-ctx.Done()
-	r.mu.Lock() // nothing is started any more once it is known that ctx has ended
+	r.mu.Lock()
+	r.running = nil // nothing is started any more
 	r.mu.Unlock()
 	r.group.Wait()
 	return nil
@@ -206,6 +207,28 @@ func (r *Runner) Status() []Status {
 	all := make([]Status, 0, len(workers))
 	for _, w := range workers {
 		all = append(all, w.current())
+	}
+	return all
+}
+
+// Contents are what a list for blocking says.
+type Contents struct {
+	Source Source
+	Block  cidr.Ranges
+}
+
+// Blocked gives what lists for blocking say, in the order of their configuration.
+func (r *Runner) Blocked() (all []Contents) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, name := range r.order {
+		w := r.workers[name]
+		if w.source.Use != ForBlocking {
+			continue
+		}
+		w.mu.Lock()
+		all = append(all, Contents{w.source, w.block})
+		w.mu.Unlock()
 	}
 	return all
 }

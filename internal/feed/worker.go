@@ -25,6 +25,7 @@ type worker struct {
 	afresh     bool      // all of a list that comes as changes is to be asked for
 	verdictEnd time.Time // when what was delivered is to be judged anew; zero: never
 	delivered  bool
+	sum        uint32 // of the copy that was judged last
 
 	mu     sync.Mutex
 	status Status
@@ -93,6 +94,10 @@ func (w *worker) begin(o origin, known bool) bool {
 	if known {
 		w.set(func(s *Status) { s.Fetched, s.Changed, s.Entries = o.Fetched, o.Changed, o.Entries })
 		if w.judgeCopy("") {
+			if w.sum != o.Sum {
+				// The list is newer than what is known of it: a crash came between. It is asked for as a whole.
+				_ = w.copies.note(w.source.Name, origin{Source: o.Source, Fetched: o.Fetched, Changed: o.Changed})
+			}
 			return true
 		}
 		w.set(func(s *Status) { s.Fetched, s.Changed, s.Entries = time.Time{}, time.Time{}, 0 })
@@ -150,7 +155,8 @@ func (w *worker) judgeCopy(why string) bool {
 		return false
 	}
 	j := w.newJudge()
-	_, err := w.copies.read(w.source.Name, j.take)
+	sum, err := w.copies.read(w.source.Name, j.take)
+	w.sum = sum
 	if err != nil {
 		w.log.Error("the copy of a list cannot be read; it is asked for anew", "feed", w.source.Name, "err", err)
 		_ = w.copies.note(w.source.Name, origin{})

@@ -103,7 +103,7 @@ func (k *Keeper) Find(ctx context.Context, q Query) (Page, error) {
 		}
 	}
 	var f finder
-	if err := k.run(ctx, func() { f = k.finder(time.Now()) }); err != nil {
+	if err := k.run(ctx, func() { f = k.finder(time.Now(), q.After == "") }); err != nil {
 		return Page{}, err
 	}
 	if f.order == nil {
@@ -218,9 +218,9 @@ type feedList struct {
 	c6  *column[cidr.Addr6]
 }
 
-func (k *Keeper) finder(now time.Time) finder {
+func (k *Keeper) finder(now time.Time, first bool) finder {
 	f := finder{plan: k.table.feeds.plan}
-	if k.order != nil && now.Sub(k.order.at) < orderAge {
+	if !first && k.order != nil && now.Sub(k.order.at) < orderAge {
 		f.order = k.order
 	} else {
 		seen := make(map[netip.Prefix]struct{}, len(k.table.elements))

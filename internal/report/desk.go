@@ -224,7 +224,7 @@ func (d *Desk) watchFlood(b *box, now time.Time) {
 	b.recent = b.recent[1:]
 	if b.flood.IsZero() {
 		d.log.Error("so many addresses were banned that nothing is reported until it is quiet: a regex may be wrong, or senders forged",
-			"report", b.name, "more than", b.setup.Flood, "within", FloodTime)
+			"report", b.name, "more_than", b.setup.Flood, "within", FloodTime)
 	}
 	b.flood = now
 }

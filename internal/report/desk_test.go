@@ -394,7 +394,7 @@ func TestAReloadChangesRulesAndKeepsWhatWaits(t *testing.T) {
 		if s := d.Status(); k.all() != "" || len(s) != 1 || s[0].Configured || s[0].Waiting != 1 {
 			t.Errorf("told %s, %+v", k.all(), s)
 		}
-		setup.Rules.Hold = 0
+		setup.Hold = 0
 		d.Set([]report.Setup{setup})
 		pass(time.Minute)
 		d.stage(ban("3.3.3.3"))

@@ -129,6 +129,7 @@ func TestAKillRepeatsOneReportAtMost(t *testing.T) {
 
 // beKilled bans and reports until it is killed. A ban is promised once it is on the disk, with its report.
 func beKilled(t *testing.T, spec string) {
+	t.Helper()
 	f := strings.Fields(spec)
 	db, err := store.Open(f[0], store.Options{})
 	if err != nil {

@@ -108,7 +108,8 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 	d.mu.Unlock()
 	<-ctx.Done()
-	d.mu.Lock() // nothing is started any more once it is known that ctx has ended
+	d.mu.Lock()
+	d.runs.ctx = nil // nothing is started any more
 	d.mu.Unlock()
 	d.runs.group.Wait()
 	return nil

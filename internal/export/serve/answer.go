@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -116,7 +115,7 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request, x export.Status, v
 	if r.Method == http.MethodGet {
 		_, _ = w.Write(body) // a peer that has gone has nobody to tell
 	}
-	s.log.Debug("a list was fetched", "export", x.Export.Name, "addr", peer, slog.Int("bytes", len(body)))
+	s.log.Debug("a list was fetched", "export", x.Export.Name, "addr", peer, "bytes", len(body))
 }
 
 func (s *Server) fetched(name string, peer netip.Addr) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -101,14 +102,10 @@ func (s *Server) Set(settings Settings) {
 }
 
 // Status tells where the server listens, why not, and which list was asked for when.
-func (s *Server) Status() (where string, err error, fetches map[string]Fetch) {
+func (s *Server) Status() (where string, fetches map[string]Fetch, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	fetches = map[string]Fetch{}
-	for name, f := range s.fetches {
-		fetches[name] = f
-	}
-	return s.where, s.err, fetches
+	return s.where, maps.Clone(s.fetches), s.err
 }
 
 func (s *Server) current() Settings {
@@ -196,6 +193,7 @@ func (s *Server) serve(ctx context.Context, set Settings) error {
 		}
 		break
 	}
+	s.told("", nil)
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
