@@ -250,6 +250,13 @@ func (c copies) note(name string, o origin) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// remove removes a copy.
+func (c copies) remove(name string) {
+	for _, ext := range []string{".json", ".list"} {
+		_ = os.Remove(c.path(name, ext)) // what stays is removed at the next start
+	}
+}
+
 // sweep removes the copies of lists that are not among these, and what crashes have left.
 func (c copies) sweep(names map[string]bool) error {
 	files, err := os.ReadDir(c.dir)

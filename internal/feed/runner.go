@@ -47,7 +47,8 @@ type Runner struct {
 
 	mu      sync.Mutex // guards the fields below
 	order   []string
-	workers map[string]*worker // by name; of sources, and of those that end just now
+	workers map[string]*worker // by name, of sources
+	ending  map[string]*worker // by name, of sources that are gone
 	//nolint:containedctx // that of Run, for those that Set starts later; nil: Run has not begun
 	running context.Context
 	group   sync.WaitGroup
@@ -55,7 +56,7 @@ type Runner struct {
 
 // NewRunner makes a Runner without lists; see Set.
 func NewRunner(o Options) *Runner {
-	r := &Runner{copies: copies{o.Dir}, log: o.Log, now: o.Now, client: o.Client, lookup: o.Lookup, out: o.Deliver, allow: o.Allow, own: o.Own, workers: map[string]*worker{}}
+	r := &Runner{copies: copies{o.Dir}, log: o.Log, now: o.Now, client: o.Client, lookup: o.Lookup, out: o.Deliver, allow: o.Allow, own: o.Own, workers: map[string]*worker{}, ending: map[string]*worker{}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -89,8 +90,8 @@ func (r *Runner) Set(sources []Source) {
 			continue
 		}
 		w := newWorker(r, s)
-		var before *worker
-		if old := r.workers[s.Name]; old != nil && r.running != nil {
+		before := r.ending[s.Name]
+		if old := r.workers[s.Name]; old != nil && old.cancel != nil {
 			old.cancel()
 			before = old
 		}
@@ -101,10 +102,11 @@ func (r *Runner) Set(sources []Source) {
 		if names[name] {
 			continue
 		}
+		delete(r.workers, name)
 		if w.cancel != nil {
 			w.cancel()
+			r.forget(w)
 		}
-		delete(r.workers, name)
 	}
 	r.order = r.order[:0]
 	for _, s := range sources {
@@ -113,6 +115,26 @@ func (r *Runner) Set(sources []Source) {
 	if err := r.copies.sweep(names); err != nil {
 		r.log.Warn("old copies of lists could not be removed", "err", err)
 	}
+}
+
+// forget removes the copy of a list that is gone, once its worker has ended. mu is held.
+func (r *Runner) forget(w *worker) {
+	name := w.source.Name
+	r.ending[name] = w
+	if r.running == nil {
+		return
+	}
+	r.group.Go(func() {
+		<-w.ended
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.ending[name] == w {
+			delete(r.ending, name)
+		}
+		if r.workers[name] == nil {
+			r.copies.remove(name)
+		}
+	})
 }
 
 // start has a worker run once the one whose place it takes has ended; nil: there is none. mu is held.

@@ -232,7 +232,7 @@ func TestWaitsAreReadAndBounded(t *testing.T) {
 
 func TestTextsOfOthersAreMadeFitToShow(t *testing.T) {
 	for text, want := range map[string]string{
-		"a\x1b[31mb\nc": "a [31mb c", "x\xff\xfey": "x y", "a\t\tb\r": "a b", "‮evil": "evil", strings.Repeat("ä", 100): strings.Repeat("ä", 10) + "…",
+		"a\x1b[31mb\nc": "a [31mb c", "x\xff\xfey": "x y", "a\t\tb\r": "a b", "\u202eevil": "evil", strings.Repeat("ä", 100): strings.Repeat("ä", 10) + "…",
 	} {
 		if got := outbound.Clean(text, 20); got != want {
 			t.Errorf("%q: %q, not %q", text, got, want)
