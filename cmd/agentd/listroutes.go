@@ -82,6 +82,9 @@ func (l *lists) refresh(r *http.Request) (any, error) {
 		})
 	}
 	group.Wait()
+	if err := l.Sync(ctx); err != nil { // who asks wants to see it in the kernel
+		return nil, fmt.Errorf("the lists are read, and the firewall is not yet in line with them: %w", err)
+	}
 	return out, nil
 }
 
