@@ -135,10 +135,10 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.ctl("reload")
 			},
 			"lists for nginx, pfSense and Palo Alto": func(t *testing.T) {
-				p.publish("/live", `{"threats":[`+threats(8, 20, 80)+`]}`)
+				p.publish("/live8", `{"threats":[`+threats(8, 20, 80)+`]}`)
 				p.publish("/list", "44.9.0.1\n44.9.0.0/24\n")
 				dir := t.TempDir()
-				g.agentConf(p.http() + "listen = 127.0.0.1:18901\nuser = pan\npassword = word\n[feed wayscloud]\ntype = wayscloud-portal\nurl = " + p.URL + "/live\n" +
+				g.agentConf(p.http() + "listen = 127.0.0.1:18901\nuser = pan\npassword = word\n[feed wayscloud]\ntype = wayscloud-portal\nurl = " + p.URL + "/live8\n" +
 					"[feed ismalicious]\ntype = ismalicious\napikey = KEY\napisecret = SECRET\nurl = " + p.URL + "/list\n" +
 					"[export deny]\nformat = nginx-deny\npath = " + dir + "/deny.conf\ncontents = feeds\nfeeds = wayscloud\nevery = 1s\nreload = true\n" +
 					"[export geo]\nformat = nginx-geo\npath = " + dir + "/geo.conf\nevery = 1s\nreload = true\n" +
