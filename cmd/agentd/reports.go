@@ -247,7 +247,7 @@ func (r *reports) routes() []control.Route {
 
 // asked is an error that is the asker's fault.
 func asked(err error) error {
-	if errors.Is(err, report.ErrNoReport) {
+	if errors.Is(err, report.ErrNoReport) || errors.Is(err, report.ErrNotAgain) {
 		return fmt.Errorf("%w: %w", control.ErrInvalid, err)
 	}
 	return err

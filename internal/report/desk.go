@@ -27,6 +27,9 @@ const (
 // ErrNoReport says that there is no report, or no destination, of a name.
 var ErrNoReport = errors.New("there is no such report")
 
+// ErrNotAgain says that a report cannot be tried again.
+var ErrNotAgain = errors.New("it cannot be tried again")
+
 // Store keeps rows. Implemented by store.DB.
 type Store interface {
 	// Outbox gives all rows of a destination, or of all, in the order of destination and ID.
@@ -70,35 +73,6 @@ type Desk struct {
 	runs  runs
 }
 
-// box is what belongs to one destination.
-type box struct {
-	name    string
-	setup   *Setup // nil: it is not configured any more
-	account account
-	waiting map[uint64]*item
-	last    map[netip.Addr]time.Time // when an address was reported, or is to be
-	done    map[uint64]time.Time     // reports that are remembered
-	recent  []time.Time              // of reports within FloodTime, at most one more than Flood
-	pause   time.Time                // nothing is tried before, since the last try failed
-	flood   time.Time                // since when there is one; zero: there is none
-	broken  string                   // why nothing is sent until somebody does something
-	refused int                      // reports that were not taken since there were too many
-	unsaved []store.OutboxRow        // what became of reports and could not be written
-	wake    chan struct{}
-	counts  Counts
-}
-
-// item is a report that waits.
-type item struct {
-	addr   netip.Addr
-	jail   string
-	due    time.Time
-	banned time.Time
-	tries  int
-	stored bool // it is on the disk
-	busy   bool // it is being sent
-}
-
 // Counts are numbers of a destination since the start.
 type Counts struct {
 	Sent, Known, Refused, Failed, Cancelled uint64
@@ -137,31 +111,25 @@ func (d *Desk) Load() error {
 			return true
 		}
 		if r.State == Waiting {
-			b.waiting[o.ID] = &item{addr: r.Report.Addr, jail: r.Report.Jail, due: r.Due, banned: r.Report.Banned, tries: r.Tries, stored: true}
+			b.add(o.ID, &item{addr: r.Report.Addr, jail: r.Report.Jail, due: r.Due, banned: r.Report.Banned, tries: r.Tries, stored: true})
 		} else {
 			b.done[o.ID] = r.Done
 		}
 		if r.State != Cancelled && r.State != Dropped {
 			b.last[r.Report.Addr] = later(b.last[r.Report.Addr], r.Report.Banned)
+			if d.now().Sub(r.Report.Banned) < FloodTime {
+				b.recent = append(b.recent, r.Report.Banned)
+			}
 		}
 		return true
 	})
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // box gives what belongs to a destination. mu is held.
 func (d *Desk) box(name string) *box {
 	b := d.boxes[name]
 	if b == nil {
-		b = &box{
-			name: name, waiting: map[uint64]*item{}, last: map[netip.Addr]time.Time{}, done: map[uint64]time.Time{}, wake: make(chan struct{}, 1),
-		}
+		b = newBox(name)
 		d.boxes[name] = b
 	}
 	return b
@@ -190,7 +158,7 @@ func (d *Desk) Stage(bans []Ban) (rows []store.OutboxRow) {
 			r := Row{Destination: name, Report: b.setup.Make(ban, facts), State: Waiting, Due: now.Add(b.setup.Hold).UTC()}
 			r.Report.ID = d.next
 			d.next++
-			b.waiting[r.Report.ID] = &item{addr: r.Report.Addr, jail: ban.Jail, due: r.Due, banned: r.Report.Banned}
+			b.add(r.Report.ID, &item{addr: r.Report.Addr, jail: ban.Jail, due: r.Due, banned: r.Report.Banned})
 			b.last[r.Report.Addr] = r.Report.Banned
 			d.watchFlood(b, now)
 			rows = append(rows, r.encode())
@@ -229,17 +197,6 @@ func (d *Desk) watchFlood(b *box, now time.Time) {
 	b.flood = now
 }
 
-// flooding reports whether there is a flood, and ends one that is over. mu is held.
-func (b *box) flooding(now time.Time) bool {
-	if b.flood.IsZero() {
-		return false
-	}
-	if b.setup == nil || b.setup.Flood <= 0 || now.Sub(b.flood) >= FloodTime {
-		b.flood, b.recent = time.Time{}, nil
-	}
-	return !b.flood.IsZero()
-}
-
 // Cancel gives the rows that follow from the lifting of a ban: its reports that wait are not sent.
 func (d *Desk) Cancel(jail string, p netip.Prefix) (rows []store.OutboxRow) {
 	d.mu.Lock()
@@ -249,24 +206,30 @@ func (d *Desk) Cancel(jail string, p netip.Prefix) (rows []store.OutboxRow) {
 	}
 	a := p.Addr().Unmap()
 	for _, b := range d.boxes {
-		if _, known := b.last[a]; !known {
-			continue
-		}
-		for id, i := range b.waiting {
-			if i.addr != a || i.jail != jail || i.busy {
+		for _, id := range slices.Clone(b.at[a]) {
+			i := b.waiting[id]
+			switch {
+			case i.jail != jail:
+				continue
+			case i.busy:
+				i.lifted = true // if it cannot be sent now, it is not sent later
 				continue
 			}
-			rows = append(rows, d.finish(b, id, Row{State: Cancelled, Detail: "the ban was lifted", Report: Report{Addr: a, Jail: jail, Banned: i.banned}}))
+			row := d.finish(b, id, Row{State: Cancelled, Detail: liftedDetail, Report: Report{Addr: a, Jail: jail, Banned: i.banned}})
+			rows = append(rows, row)
+			b.again(row)
 			b.counts.Cancelled++
-			delete(b.last, a)
+			b.forget(a, i.banned)
 		}
 	}
 	return rows
 }
 
+const liftedDetail = "the ban was lifted"
+
 // finish takes a report out of those that wait and gives its row. mu is held.
 func (d *Desk) finish(b *box, id uint64, r Row) store.OutboxRow {
-	delete(b.waiting, id)
+	b.remove(id)
 	r.Destination, r.Report.ID, r.Done = b.name, id, d.now().UTC()
 	b.done[id] = r.Done
 	return r.encode()
@@ -286,27 +249,6 @@ func (d *Desk) Stored(rows []store.OutboxRow) {
 		}
 		b.rouse()
 	}
-}
-
-// rouse has the sender look again.
-func (b *box) rouse() {
-	select {
-	case b.wake <- struct{}{}:
-	default:
-	}
-}
-
-// due is the report that is to be sent first, and when. mu is held.
-func (b *box) due() (id uint64, at time.Time) {
-	for i, x := range b.waiting {
-		if !x.stored || x.busy {
-			continue
-		}
-		if id == 0 || x.due.Before(at) || x.due.Equal(at) && i < id {
-			id, at = i, x.due
-		}
-	}
-	return id, at
 }
 
 // prune gives the rows of reports that need not be remembered any more. mu is held.

@@ -31,7 +31,7 @@ const killedEnv = "PALISADE_TEST_KILLED"
 // killsEnv says how often; killsUsual is how often if it does not.
 const (
 	killsEnv   = "PALISADE_KILLS"
-	killsUsual = 60
+	killsUsual = 100
 )
 
 // TestAKillRepeatsOneReportAtMost kills a program that bans and reports, again and again, and looks at what the

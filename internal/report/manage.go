@@ -2,7 +2,9 @@ package report
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,23 +21,49 @@ type Query struct {
 	Limit       int // at most so many, the newest; 0: all
 }
 
+// listPage is how many rows are read at a time: the store is held up meanwhile.
+const listPage = 1000
+
 // List gives reports, the newest first.
 func (d *Desk) List(q Query) (all []Row, err error) {
-	err = d.store.Outbox(q.Destination, func(o store.OutboxRow) bool {
-		if o.ID == 0 {
-			return true
+	d.mu.Lock()
+	names := slices.Sorted(maps.Keys(d.boxes))
+	d.mu.Unlock()
+	for _, name := range names {
+		if q.Destination != "" && q.Destination != name {
+			continue
 		}
+		for from := uint64(1); from != 0; {
+			var page []store.OutboxRow
+			err := d.store.OutboxFrom(name, from, func(o store.OutboxRow) bool {
+				page = append(page, o)
+				return len(page) < listPage
+			})
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, q.among(page)...)
+			if q.Limit > 0 && len(all) > 4*q.Limit {
+				all = newest(all, q.Limit)
+			}
+			from = 0
+			if len(page) == listPage {
+				from = page[listPage-1].ID + 1
+			}
+		}
+	}
+	return newest(all, q.Limit), nil
+}
+
+// among gives those of a page that are meant. Damaged ones were told of when they were loaded.
+func (q Query) among(page []store.OutboxRow) (all []Row) {
+	for _, o := range page {
 		r, err := decode(o)
-		if err != nil || q.State != "" && r.State != q.State || q.Addr.IsValid() && r.Report.Addr != q.Addr {
-			return true
+		if err == nil && (q.State == "" || r.State == q.State) && (!q.Addr.IsValid() || r.Report.Addr == q.Addr) {
+			all = append(all, r)
 		}
-		all = append(all, r)
-		if q.Limit > 0 && len(all) > 4*q.Limit {
-			all = newest(all, q.Limit)
-		}
-		return true
-	})
-	return newest(all, q.Limit), err
+	}
+	return all
 }
 
 func newest(all []Row, limit int) []Row {
@@ -56,24 +84,18 @@ func newest(all []Row, limit int) []Row {
 
 // Show gives one report.
 func (d *Desk) Show(id uint64) (Row, error) {
-	var found *Row
-	err := d.store.Outbox("", func(o store.OutboxRow) bool {
-		if o.ID != id || id == 0 {
-			return true
+	d.mu.Lock()
+	var destination string
+	for _, b := range d.boxes {
+		if _, done := b.done[id]; done || b.waiting[id] != nil {
+			destination = b.name
 		}
-		r, err := decode(o)
-		if err == nil {
-			found = &r
-		}
-		return false
-	})
-	if err == nil && found == nil {
-		err = fmt.Errorf("%w: %d; agentctl report tells those there are", ErrNoReport, id)
 	}
-	if err != nil {
-		return Row{}, err
+	d.mu.Unlock()
+	if destination == "" {
+		return Row{}, fmt.Errorf("%w: %d; agentctl report tells those there are", ErrNoReport, id)
 	}
-	return *found, nil
+	return d.row(destination, id)
 }
 
 // Retry has reports that wait tried at once, and those that were refused tried again; without IDs, all that wait. It
@@ -95,7 +117,7 @@ func (d *Desk) Retry(ids []uint64) (n int, err error) {
 			id := r.Report.ID
 			if b.waiting[id] == nil {
 				delete(b.done, id)
-				b.waiting[id] = &item{addr: r.Report.Addr, jail: r.Report.Jail, banned: r.Report.Banned, stored: true}
+				b.add(id, &item{addr: r.Report.Addr, jail: r.Report.Jail, banned: r.Report.Banned, stored: true})
 				r.State, r.Done = Waiting, time.Time{}
 				r.Due = now
 				rows = append(rows, r.encode())
@@ -126,8 +148,12 @@ func (d *Desk) again(ids []uint64) (all []Row, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if r.State == IsSent || r.State == IsKnown {
-			return nil, fmt.Errorf("report %d has been sent: it is not sent twice", id)
+		switch r.State {
+		case Waiting, IsRefused:
+		case IsSent, IsKnown:
+			return nil, fmt.Errorf("%w: report %d has been sent: it is not sent twice", ErrNotAgain, id)
+		default:
+			return nil, fmt.Errorf("%w: report %d is %s (%s): only those that wait or were refused are tried again", ErrNotAgain, id, r.State, r.Detail)
 		}
 		all = append(all, r)
 	}
@@ -138,17 +164,24 @@ func (d *Desk) again(ids []uint64) (all []Row, err error) {
 // gives how many were dropped.
 func (d *Desk) Drop(ids []uint64, destination string) (n int, err error) {
 	var rows []store.OutboxRow
+	only := make(map[uint64]bool, len(ids))
+	for _, id := range ids {
+		only[id] = true
+	}
 	d.mu.Lock()
 	for _, b := range d.boxes {
 		if destination != "" && b.name != destination {
 			continue
 		}
 		for id, i := range b.waiting {
-			if i.busy || len(ids) > 0 && !slices.Contains(ids, id) {
+			// One whose row is on its way to the disk, or to the destination, cannot be taken back any more.
+			if i.busy || !i.stored || len(only) > 0 && !only[id] {
 				continue
 			}
-			rows = append(rows, d.finish(b, id, Row{State: Dropped, Detail: "by an operator", Report: Report{Addr: i.addr, Jail: i.jail, Banned: i.banned}}))
-			delete(b.last, i.addr)
+			row := d.finish(b, id, Row{State: Dropped, Detail: "by an operator", Report: Report{Addr: i.addr, Jail: i.jail, Banned: i.banned}})
+			rows = append(rows, row)
+			b.again(row)
+			b.forget(i.addr, i.banned)
 		}
 	}
 	d.mu.Unlock()
@@ -203,16 +236,12 @@ func (d *Desk) Retract(ctx context.Context, a netip.Addr) (all []Retracted, err 
 		to[name] = d.boxes[name].setup.Destination
 	}
 	for _, b := range d.boxes {
-		for id, i := range b.waiting {
-			if i.addr == a {
-				ids = append(ids, id)
-			}
-		}
+		ids = append(ids, b.at[a]...)
 	}
 	order := slices.Clone(d.order)
 	d.mu.Unlock()
 	if len(ids) > 0 {
-		if _, err := d.Drop(ids, ""); err != nil {
+		if _, err := d.Drop(ids, ""); err != nil && !errors.Is(err, ErrNoReport) {
 			return nil, err
 		}
 	}

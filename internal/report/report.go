@@ -49,6 +49,11 @@ type Report struct {
 	Lines      []string   `json:"lines,omitempty"`
 }
 
+// ban is what rules ask of a report that waits: the rest was asked when the ban began.
+func (r Report) ban() Ban {
+	return Ban{Jail: r.Jail, Prefix: netip.PrefixFrom(r.Addr, r.Addr.BitLen()), Local: true, Banned: r.Banned, Failures: r.Failures, Protocol: r.Protocol}
+}
+
 // ResultKind says what became of a report.
 type ResultKind int
 

@@ -53,11 +53,14 @@ func (d *Desk) Set(setups []Setup) {
 		s := setups[i]
 		b := d.box(s.Name)
 		d.order = append(d.order, s.Name)
-		same := b.setup != nil && b.setup.Same == s.Same
+		fresh, same := b.setup == nil, b.setup != nil && b.setup.Same == s.Same
 		if same {
 			s.Destination = b.setup.Destination
 		}
 		b.setup = &s
+		if fresh {
+			b.resumeFlood(d.now())
+		}
 		if same && d.runs.workers[s.Name] != nil {
 			continue
 		}
@@ -219,14 +222,10 @@ func most(d Destination, bulk bool) int {
 }
 
 // take takes what is to be sent next. mu is held.
-func (s *sender) take(now time.Time, most int) (ids []uint64) {
-	for len(ids) < most {
-		id, at := s.box.due()
-		if id == 0 || at.After(now) {
-			break
-		}
+func (s *sender) take(now time.Time, most int) []uint64 {
+	ids := s.box.firsts(now, most)
+	for _, id := range ids {
 		s.box.waiting[id].busy = true
-		ids = append(ids, id)
 	}
 	return ids
 }
@@ -235,17 +234,22 @@ func (s *sender) take(now time.Time, most int) (ids []uint64) {
 func (s *sender) send(ctx context.Context, ids []uint64, bulk bool) {
 	rows := make([]Row, 0, len(ids))
 	reports := make([]Report, 0, len(ids))
+	facts := s.facts()
 	for _, id := range ids {
 		r, err := s.row(s.box.name, id)
 		if err != nil {
 			s.log.Error("a report cannot be read; it is given up", "report", s.box.name, "id", id, "err", err)
 			s.mu.Lock()
-			delete(s.box.waiting, id)
+			s.box.remove(id)
 			s.mu.Unlock()
 			continue
 		}
 		if s.now().Sub(r.Report.Banned) >= tooOld {
 			s.settle(r, Result{Kind: Refused, Detail: "it could not be sent for a week"}, TooOld)
+			continue
+		}
+		if why := s.setup.Forbids(r.Report.ban(), facts); why != "" { // since it waits, what is allowed may have changed
+			s.settle(r, Result{Detail: why}, Cancelled)
 			continue
 		}
 		rows = append(rows, r)
@@ -297,7 +301,9 @@ func (s *sender) settle(r Row, result Result, as State) {
 		return
 	}
 	i.busy = false
-	r.Tries++
+	if as == "" {
+		r.Tries++
+	}
 	r.Status, r.Detail, r.Receipt = result.Status, result.Detail, result.Receipt
 	final := map[ResultKind]State{Sent: IsSent, Known: IsKnown, Refused: IsRefused}[result.Kind]
 	if as != "" {
@@ -307,7 +313,7 @@ func (s *sender) settle(r Row, result Result, as State) {
 	case final != "":
 		r.State = final
 		b.unsaved = append(b.unsaved, s.finish(b, id, r))
-		s.told(r, result)
+		s.told(r)
 		return
 	case result.Kind == Broken:
 		if b.broken == "" {
@@ -335,23 +341,33 @@ func (s *sender) settle(r Row, result Result, as State) {
 		b.pause = i.due // what failed for one would fail for the next: all wait
 		b.counts.Failed++
 	}
+	if i.lifted {
+		r.State, r.Detail = Cancelled, liftedDetail
+		b.unsaved = append(b.unsaved, s.finish(b, id, r))
+		s.told(r)
+		return
+	}
 	r.Due = i.due
 	b.unsaved = append(b.unsaved, r.encode())
 }
 
 // told counts and logs a report that is done. mu is held.
-func (s *sender) told(r Row, result Result) {
-	switch result.Kind {
-	case Sent:
+func (s *sender) told(r Row) {
+	switch r.State {
+	case IsSent:
 		s.box.counts.Sent++
-	case Known:
+	case IsKnown:
 		s.box.counts.Known++
-	default:
+	case Cancelled:
+		s.box.counts.Cancelled++
+		s.box.forget(r.Report.Addr, r.Report.Banned)
+		return
+	case Waiting, IsRefused, Dropped, TooOld:
 		s.box.counts.Refused++
-		s.log.Warn("a report is given up", "report", s.box.name, "addr", r.Report.Addr, "status", result.Status, "err", result.Detail)
+		s.log.Warn("a report is given up", "report", s.box.name, "addr", r.Report.Addr, "status", r.Status, "err", r.Detail)
 		return
 	}
-	s.log.Info("reported", "report", s.box.name, "addr", r.Report.Addr, "category", r.Report.Category, "result", result.Kind.String())
+	s.log.Info("reported", "report", s.box.name, "addr", r.Report.Addr, "category", r.Report.Category, "result", string(r.State))
 }
 
 // cause is why a destination takes nothing.
