@@ -35,6 +35,9 @@ var imports = map[string][]string{
 	// What is blocked, for other programs.
 	"internal/export":       {"internal/firewall/cidr"},
 	"internal/export/serve": {"internal/control", "internal/export", "internal/firewall/cidr"},
+	// IP sets of AWS, for agent-aws alone.
+	"internal/export/waf": {"github.com/aws/aws-sdk-go-v2"},
+	"cmd/agent-aws":       {"internal/export/waf", "internal/feed", "internal/outbound", "internal/secret", "github.com/aws/aws-sdk-go-v2"},
 	// Reports to others.
 	"internal/report":             {"internal/firewall/cidr", "internal/outbound", "internal/store"},
 	"internal/report/destination": {"internal/outbound", "internal/report"},
