@@ -169,7 +169,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	live.Steer(a)
 
 	servers, err := listenMetrics(ctx, f.metrics, metrics.Options{
-		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Cut: open.stats(), Log: log,
+		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Cut: open.stats(), Reports: reports.desk.Status, Log: log,
 	})
 	if err != nil {
 		return err

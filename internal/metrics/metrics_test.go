@@ -22,6 +22,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/cut"
 	"github.com/palisade-agent/palisade/internal/jail"
+	"github.com/palisade-agent/palisade/internal/report"
 )
 
 var (
@@ -153,6 +154,12 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		Cut: func() cut.Status {
 			return cut.Status{Sockets: 6, Flows: 7, Failures: 8, Dropped: 9, Missing: []string{"a", "b"}}
 		},
+		Reports: func() []report.DestinationStatus {
+			return []report.DestinationStatus{
+				{Name: "a", Configured: true, Waiting: 3, Lost: 4, Counts: report.Counts{Sent: 5, Known: 6, Refused: 7, Failed: 8, Cancelled: 9}},
+				{Name: "b", Trouble: "a wrong key"},
+			}
+		},
 	}, "/metrics")
 	if status != http.StatusOK || kind != "text/plain; version=0.0.4; charset=utf-8" {
 		t.Errorf("status %d, %s", status, kind)
@@ -189,6 +196,14 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		"palisade_store_commits_total":                      11, "palisade_store_commit_failures_total": 2, "palisade_store_size_bytes": 4096,
 		"palisade_event_file_healthy": 0, "palisade_event_file_lines_total": 5, "palisade_event_file_lost_total": 2, "palisade_event_file_waiting_bytes": 300,
 		"palisade_cut_total what=socket": 6, "palisade_cut_total what=flow": 7, "palisade_cut_failures_total": 8, "palisade_cut_dropped_total": 9, "palisade_cut_missing": 2,
+		"palisade_report_waiting destination=a": 3, "palisade_report_healthy destination=a": 1, "palisade_report_failures_total destination=a": 8,
+		"palisade_report_done_total destination=a result=sent": 5, "palisade_report_done_total destination=a result=known": 6,
+		"palisade_report_done_total destination=a result=refused": 7, "palisade_report_done_total destination=a result=cancelled": 9,
+		"palisade_report_done_total destination=a result=lost": 4,
+		"palisade_report_waiting destination=b":                0, "palisade_report_healthy destination=b": 0, "palisade_report_failures_total destination=b": 0,
+		"palisade_report_done_total destination=b result=sent": 0, "palisade_report_done_total destination=b result=known": 0,
+		"palisade_report_done_total destination=b result=refused": 0, "palisade_report_done_total destination=b result=cancelled": 0,
+		"palisade_report_done_total destination=b result=lost": 0,
 	}
 	forged := "a\"} 1\uFFFDpalisade_jail_banned{jail=\"x\\"
 	for _, key := range slices.Sorted(maps.Keys(got)) {
@@ -349,6 +364,7 @@ func TestTheDocumentationNamesEveryMetric(t *testing.T) {
 	_, _, body := scrape(t, Options{
 		Stats: func(context.Context) (agent.Stats, error) { return stats(), nil }, Database: func() (int64, error) { return 1, nil },
 		Events: func() eventlog.Stats { return eventlog.Stats{} }, Cut: func() cut.Status { return cut.Status{} },
+		Reports: func() []report.DestinationStatus { return nil },
 	}, "/metrics")
 	told := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(body, -1) {

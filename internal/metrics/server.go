@@ -16,6 +16,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/eventlog"
 	"github.com/palisade-agent/palisade/internal/firewall/cut"
+	"github.com/palisade-agent/palisade/internal/report"
 )
 
 // The bounds of what is done for those who ask.
@@ -39,7 +40,9 @@ type Options struct {
 	Events func() eventlog.Stats
 	// Cut is what was done to open connections of banned peers; nil if nothing is.
 	Cut func() cut.Status
-	Log *slog.Logger // nil logs nothing
+	// Reports is how those stand who are told of bans; nil if nobody is.
+	Reports func() []report.DestinationStatus
+	Log     *slog.Logger // nil logs nothing
 }
 
 // Server answers scrapes. Make one with Listen; it starts with Run.
@@ -155,6 +158,9 @@ func (s *Server) text(ctx context.Context) ([]byte, error) {
 	}
 	if s.o.Cut != nil {
 		writeCut(&e, s.o.Cut())
+	}
+	if s.o.Reports != nil {
+		writeReports(&e, s.o.Reports())
 	}
 	writeProcess(&e)
 	return e.b, nil

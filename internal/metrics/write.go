@@ -7,6 +7,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/eventlog"
 	"github.com/palisade-agent/palisade/internal/firewall/cut"
+	"github.com/palisade-agent/palisade/internal/report"
 )
 
 // maxSources is how many logs are told one by one, the first by their paths: a pattern may find any number. Their
@@ -140,4 +141,29 @@ func writeCut(e *encoder, st cut.Status) {
 	e.single("palisade_cut_failures_total", counter, "Open connections that the kernel would not end, and looks for them that failed.", float64(st.Failures))
 	e.single("palisade_cut_dropped_total", counter, "Bans whose open connections were left alone, since too many waited.", float64(st.Dropped))
 	e.single("palisade_cut_missing", gauge, "How much of it this kernel, or this process, cannot do.", float64(len(st.Missing)))
+}
+
+// writeReports writes how destinations stand, each with what waits for it.
+func writeReports(e *encoder, all []report.DestinationStatus) {
+	e.family("palisade_report_waiting", gauge, "Reports that wait to be sent.")
+	for _, d := range all {
+		e.value(float64(d.Waiting), "destination", d.Name)
+	}
+	e.family("palisade_report_healthy", gauge, "Whether nothing keeps reports from being sent (1).")
+	for _, d := range all {
+		e.value(flag(d.Trouble == ""), "destination", d.Name)
+	}
+	e.family("palisade_report_done_total", counter, "Reports that are at their end.")
+	for _, d := range all {
+		for _, r := range []struct {
+			name string
+			n    uint64
+		}{{"sent", d.Counts.Sent}, {"known", d.Counts.Known}, {"refused", d.Counts.Refused}, {"cancelled", d.Counts.Cancelled}, {"lost", uint64(max(d.Lost, 0))}} {
+			e.value(float64(r.n), "destination", d.Name, "result", r.name)
+		}
+	}
+	e.family("palisade_report_failures_total", counter, "Tries that failed; they are repeated.")
+	for _, d := range all {
+		e.value(float64(d.Counts.Failed), "destination", d.Name)
+	}
 }
