@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,15 @@ type reports struct {
 	types map[string]string // by destination
 	// setups are those in force, so that one that was broken by a reload goes on.
 	setups map[string]report.Setup
+	// built is what those were made of, and made counts them.
+	built map[string]built
+	made  int
+}
+
+// built is a destination as it was configured, without the rules for it, and the number that it got.
+type built struct {
+	conf   config.ReportConf
+	number int
 }
 
 // jailFacts are what a report needs to know of a jail.
@@ -47,7 +57,7 @@ type jailFacts struct {
 
 // openReports takes over what the last run has left to send.
 func openReports(db *store.DB, l *lists, log *slog.Logger) (*reports, error) {
-	r := &reports{lists: l, log: log, names: ownNames(), jails: map[string]jailFacts{}, types: map[string]string{}, setups: map[string]report.Setup{}}
+	r := &reports{lists: l, log: log, names: ownNames(), jails: map[string]jailFacts{}, types: map[string]string{}, setups: map[string]report.Setup{}, built: map[string]built{}}
 	r.desk = report.NewDesk(report.Options{Store: db, Log: log, Facts: func() report.Facts {
 		return report.Facts{Allow: *l.allowed.Load(), Own: l.own.ranges(), Names: r.names}
 	}})
@@ -121,6 +131,9 @@ func (r *reports) apply(c config.AgentConf, o agent.Options, filter func(jail st
 		all = append(all, s)
 	}
 	r.setups = setups
+	gone := func(name string) bool { _, there := setups[name]; return !there }
+	maps.DeleteFunc(r.built, func(name string, _ built) bool { return gone(name) })
+	maps.DeleteFunc(r.types, func(name, _ string) bool { return gone(name) })
 	r.desk.Set(all)
 }
 
@@ -145,8 +158,19 @@ func (r *reports) setup(c config.ReportConf) (report.Setup, error) {
 			Category: report.Category(c.Category), Lines: c.Lines,
 		},
 		Destination: d, Pace: c.Pace,
-		Same: fmt.Sprintf("%s %v %v %q %q %q %q %q %v %v %q %q %q", c.Type, c.Key, c.Password, c.User, c.URL, c.Method, c.Headers, c.Body, c.Success, c.Known, c.Organisation, c.Contact, c.Domain),
+		Same: r.same(c),
 	}, nil
+}
+
+// same is equal for as long as a destination is configured in the same way. Its rules may change: they are asked
+// anew for each report. mu is held.
+func (r *reports) same(c config.ReportConf) string {
+	c.Jails, c.Hold, c.Dedupe, c.Pace, c.Budget, c.MinFailures, c.Flood, c.Category, c.Lines = nil, 0, 0, 0, 0, 0, 0, "", false
+	if b, had := r.built[c.Name]; !had || !reflect.DeepEqual(b.conf, c) { // keys given in the file are compared, too
+		r.made++
+		r.built[c.Name] = built{c, r.made}
+	}
+	return strconv.Itoa(r.built[c.Name].number)
 }
 
 // Stage implements agent.Outbox.

@@ -44,7 +44,7 @@ type run struct {
 }
 
 // Set says which destinations there are from now on. Those with an equal Same go on undisturbed, with their new
-// rules. The reports of one that is gone wait until it is there again, or somebody drops them.
+// rules, and where nothing was taken it is tried again. The reports of one that is gone wait until it is there again, or somebody drops them.
 func (d *Desk) Set(setups []Setup) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -61,10 +61,11 @@ func (d *Desk) Set(setups []Setup) {
 		if fresh {
 			b.resumeFlood(d.now())
 		}
+		b.broken = "" // what was wrong may be a file that the configuration only names
 		if same && d.runs.workers[s.Name] != nil {
+			b.rouse()
 			continue
 		}
-		b.broken = ""
 		d.start(b)
 	}
 	for name, b := range d.boxes {
@@ -317,7 +318,7 @@ func (s *sender) settle(r Row, result Result, as State) {
 		return
 	case result.Kind == Broken:
 		if b.broken == "" {
-			s.log.Error("reports are not taken; nothing is sent until the configuration is changed, or agentctl report retry --all", "report", b.name, "status", result.Status, "err", result.Detail)
+			s.log.Error("reports are not taken; nothing is sent until agentctl reload, or agentctl report retry --all", "report", b.name, "status", result.Status, "err", result.Detail)
 		}
 		b.broken = cause(result)
 	case result.Kind == Spent:
