@@ -33,8 +33,9 @@ var imports = map[string][]string{
 	// Asking other machines over HTTP.
 	"internal/outbound": {},
 	// What is blocked, for other programs.
-	"internal/export":       {"internal/firewall/cidr"},
-	"internal/export/serve": {"internal/control", "internal/export", "internal/firewall/cidr"},
+	"internal/export":            {"internal/firewall/cidr"},
+	"internal/export/serve":      {"internal/control", "internal/export", "internal/firewall/cidr"},
+	"internal/export/cloudflare": {"internal/firewall/cidr", "internal/outbound"},
 	// IP sets of AWS, for agent-aws alone.
 	"internal/export/waf": {"github.com/aws/aws-sdk-go-v2"},
 	"cmd/agent-aws":       {"internal/export/waf", "internal/feed", "internal/outbound", "internal/secret", "github.com/aws/aws-sdk-go-v2"},

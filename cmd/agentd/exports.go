@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/config"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/export"
+	"github.com/palisade-agent/palisade/internal/export/cloudflare"
 	web "github.com/palisade-agent/palisade/internal/export/serve"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/cidr"
@@ -104,6 +105,12 @@ func (e *exports) apply(c config.AgentConf) {
 		}
 		if !conf.Enabled {
 			continue
+		}
+		if conf.CloudflareList != "" && !conf.Broken {
+			x.Target = cloudflare.New(cloudflare.Options{
+				Account: conf.CloudflareAccount, List: conf.CloudflareList, Token: conf.CloudflareToken.Read, URL: conf.CloudflareURL, Client: e.lists.client.Load, Most: conf.Max,
+			})
+			x.TargetKey = fmt.Sprint(conf.CloudflareAccount, " ", conf.CloudflareList, " ", conf.CloudflareToken, " ", conf.CloudflareURL)
 		}
 		if conf.Broken {
 			old, had := e.known[conf.Name]

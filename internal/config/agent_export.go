@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/palisade-agent/palisade/internal/secret"
 )
 
 // ExportConf is a section [export NAME]: what is blocked, for another program.
@@ -24,6 +26,10 @@ type ExportConf struct {
 	Test     string
 	Reload   string
 	Serve    bool // over HTTP
+
+	CloudflareAccount, CloudflareList string // IDs of a list of Cloudflare's
+	CloudflareToken                   secret.Ref
+	CloudflareURL                     string // instead of Cloudflare's
 }
 
 // exportFormats are the words of package export, which this package does not know; a test compares them.
@@ -60,6 +66,10 @@ func exportSection() agentSection {
 			{"empty", yesOrNo(func(a *AgentConf, n string) *bool { return &of(a, n).Empty })},
 			{"test", plainText(func(a *AgentConf, n string) *string { return &of(a, n).Test }, nil)},
 			{"reload", plainText(func(a *AgentConf, n string) *string { return &of(a, n).Reload }, nil)},
+			{"cloudflare_account", plainText(func(a *AgentConf, n string) *string { return &of(a, n).CloudflareAccount }, listName)},
+			{"cloudflare_list", plainText(func(a *AgentConf, n string) *string { return &of(a, n).CloudflareList }, listName)},
+			{"cloudflare_token", aSecret(func(a *AgentConf, n string) *secret.Ref { return &of(a, n).CloudflareToken })},
+			{"cloudflare_url", webAddress(func(a *AgentConf, n string) *string { return &of(a, n).CloudflareURL })},
 			{"serve", yesOrNo(func(a *AgentConf, n string) *bool { return &of(a, n).Serve })},
 		},
 	}
@@ -70,9 +80,17 @@ func checkExport(a *AgentConf, name string) (wrong []complaint) {
 	if !e.Enabled {
 		return nil
 	}
-	if e.Path == "" && !e.Serve {
+	cloud := e.CloudflareAccount != "" || e.CloudflareList != "" || e.CloudflareToken.Given()
+	if cloud && (e.CloudflareAccount == "" || e.CloudflareList == "" || !e.CloudflareToken.Given()) {
 		e.Broken = true
-		wrong = append(wrong, complaint{key: "path", msg: "it is not said where the list goes: nothing is written", hint: "write path = /…, or serve = yes"})
+		wrong = append(wrong, complaint{key: "cloudflare_list", msg: "a list of Cloudflare's wants an account, a list and a token: nothing is written", hint: "write cloudflare_account, cloudflare_list and cloudflare_token = file:/…"})
+	}
+	if cloud && e.Every < time.Minute {
+		e.Every = time.Minute // each change is two writes at least, and an account has so many in a day
+	}
+	if e.Path == "" && !e.Serve && !cloud {
+		e.Broken = true
+		wrong = append(wrong, complaint{key: "path", msg: "it is not said where the list goes: nothing is written", hint: "write path = /…, or serve = yes, or cloudflare_list = …"})
 	}
 	for _, o := range a.Exports {
 		if o.Name != name && o.Path != "" && o.Path == e.Path {

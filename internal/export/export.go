@@ -49,6 +49,16 @@ type Export struct {
 	Every    time.Duration // at most so often
 
 	Serve bool // over HTTP, too
+
+	// Target is a list elsewhere that is kept in line, too; nil is none. TargetKey is equal for equal ones.
+	Target    Target
+	TargetKey string
+}
+
+// Target is a list elsewhere.
+type Target interface {
+	// Put brings it in line with a set; it takes what time it takes, and may be called again after an error.
+	Put(ctx context.Context, set cidr.Ranges) error
 }
 
 // guard holds an empty list back, as long as there are entries in what was given before.

@@ -110,7 +110,7 @@ func (r *Runner) Set(exports []Export) {
 
 func (e Export) same(o Export) bool {
 	return e.Name == o.Name && e.Bans == o.Bans && e.Feeds == o.Feeds && slices.Equal(e.Jails, o.Jails) && slices.Equal(e.FeedNames, o.FeedNames) && e.Format == o.Format &&
-		e.Options == o.Options && e.Path == o.Path && e.Mode == o.Mode && e.Test == o.Test && e.Reload == o.Reload && e.MayEmpty == o.MayEmpty && e.Every == o.Every && e.Serve == o.Serve
+		e.Options == o.Options && e.Path == o.Path && e.Mode == o.Mode && e.Test == o.Test && e.Reload == o.Reload && e.MayEmpty == o.MayEmpty && e.Every == o.Every && e.Serve == o.Serve && e.TargetKey == o.TargetKey
 }
 
 // start has a worker run once the one whose place it takes has ended. mu is held.
@@ -277,6 +277,12 @@ func (w *worker) file(ctx context.Context, set cidr.Ranges, force bool) error {
 	}
 	w.status.Entries, w.status.Cut, w.status.Bytes = done.Entries, done.Cut, b.Len()
 	w.mu.Unlock()
+	if w.export.Target != nil {
+		if err := w.export.Target.Put(ctx, set); err != nil {
+			return err
+		}
+		w.written(true)
+	}
 	if w.export.Path == "" {
 		return nil
 	}
