@@ -42,6 +42,8 @@ var imports = map[string][]string{
 	// Reports to others.
 	"internal/report":             {"internal/firewall/cidr", "internal/outbound", "internal/store"},
 	"internal/report/destination": {"internal/outbound", "internal/report"},
+	// What services know of an address.
+	"internal/lookup": {"internal/firewall/cidr", "internal/outbound"},
 	// Lists that others publish.
 	"internal/feed": {"internal/feed/catalog", "internal/feed/jsonpath", "internal/firewall/cidr", "internal/outbound"},
 	// Published lists by name.
@@ -80,7 +82,7 @@ var imports = map[string][]string{
 	},
 	// What is made of a configuration, for the daemon and for the tools that judge without it.
 	"internal/setup": {
-		"internal/action", "internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/replay",
+		"internal/action", "internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/lookup", "internal/replay",
 		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
 	},
 	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},
@@ -105,7 +107,7 @@ var imports = map[string][]string{
 // pure names what is free of effects: a folder with all below it, or single files of a folder.
 var pure = []string{
 	"internal/ident/", "internal/pytext/", "internal/filter/", "internal/jail/", "internal/firewall/table*.go", "internal/firewall/cidr/",
-	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/export/write*.go", "internal/report/rules.go", "internal/report/category.go", "internal/report/scrub.go", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
+	"internal/firewall/ports.go", "internal/feed/catalog/", "internal/export/write*.go", "internal/lookup/answer.go", "internal/report/rules.go", "internal/report/category.go", "internal/report/scrub.go", "internal/feed/jsonpath/", "internal/feed/entry.go", "internal/feed/parse*.go", "internal/feed/guard*.go",
 }
 
 // forbiddenInPure are the packages whose import makes an effect possible.

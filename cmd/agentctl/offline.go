@@ -4,10 +4,13 @@ package main
 func offlineCommands() []*command {
 	return []*command{
 		{
-			name: "check", usage: "check [-c DIR]", run: check,
-			brief:    "everything that is wrong with a configuration, at once",
-			more:     "Reads it as the daemon does, compiles every regex, date pattern, formula and port, and looks at the\nlogs. Exits with 1 if there is an error; warnings alone do not count.",
-			examples: []string{"agentctl check", "agentctl check -c /etc/fail2ban --json | jq -r '.problems[].message'"},
+			name: "check", usage: "check [-c DIR] | check IP", max: 1, run: check,
+			brief: "everything that is wrong with a configuration, at once; or what services know of an address",
+			more: "Reads it as the daemon does, compiles every regex, date pattern, formula and port, and looks at the\n" +
+				"logs. Exits with 1 if there is an error; warnings alone do not count.\n" +
+				"With an address, asks the services that [check], [feed] and [report] of agent.conf have keys for, and tells\n" +
+				"whether the daemon blocks it. They learn that you ask. Answers are remembered for an hour.",
+			examples: []string{"agentctl check", "agentctl check 192.0.2.1", "agentctl check -c /etc/fail2ban --json | jq -r '.problems[].message'"},
 		},
 		{
 			name: "doctor", usage: "doctor [-c DIR] [--db PATH]", options: []string{"db"}, run: examine,

@@ -129,12 +129,14 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 		return err
 	}
 	exports := openExports(lists, ready, log)
+	lookups := openLookups(lists)
 	wishes := func(o agent.Options) {
 		c := live.Agent()
 		open.enable(c.Firewall.Cut)
 		lists.apply(c)
 		reports.apply(c, o, live.Filter)
 		exports.apply(c)
+		lookups.apply(c)
 	}
 	wishes(options)
 	a := agent.New(agent.Parts{
@@ -187,7 +189,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	logs := flushedLogs{handler.logControl, events}
 	commands := executor.Handler{Service: a.Service(), Jails: live, Log: logs, Database: f.db}
 	server, err := control.Listen(ctx, f.socket, control.ServerOptions{
-		Service: a.Service(), Log: log, Routes: slices.Concat(lists.routes(), reports.routes(), exports.routes()),
+		Service: a.Service(), Log: log, Routes: slices.Concat(lists.routes(), reports.routes(), exports.routes(), lookups.routes()),
 		Fail2ban: func(ctx context.Context, request []byte) []byte { return f2b.Execute(ctx, commands, log, request) },
 	})
 	if err != nil {

@@ -20,6 +20,7 @@ type AgentConf struct {
 	Allows   []AllowConf // in the order of their sections
 	Reports  []ReportConf
 	Exports  []ExportConf
+	Checks   []CheckConf
 	origins  map[agentPlace]Origin
 }
 
@@ -94,6 +95,7 @@ func agentSections() []agentSection {
 		allowSection(),
 		reportSection(),
 		exportSection(),
+		checkSection(),
 	}
 }
 
