@@ -82,7 +82,7 @@ var imports = map[string][]string{
 	},
 	// What is made of a configuration, for the daemon and for the tools that judge without it.
 	"internal/setup": {
-		"internal/action", "internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/lookup", "internal/replay",
+		"internal/action", "internal/config", "internal/agent", "internal/control", "internal/filter", "internal/filter/date", "internal/firewall", "internal/lookup", "internal/replay", "internal/secret",
 		"internal/ident", "internal/jail", "internal/source", "filters", "jails", "golang.org/x/text",
 	},
 	"internal/regextest": {"internal/filter", "internal/filter/date", "internal/ident", "internal/control/f2b", "internal/control/f2b/pickle", "golang.org/x/text"},
