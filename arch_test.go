@@ -36,6 +36,7 @@ var imports = map[string][]string{
 	"internal/export":            {"internal/firewall/cidr"},
 	"internal/export/serve":      {"internal/control", "internal/export", "internal/firewall/cidr"},
 	"internal/export/cloudflare": {"internal/firewall/cidr", "internal/outbound"},
+	"internal/export/taxii":      {},
 	// IP sets of AWS, for agent-aws alone.
 	"internal/export/waf": {"github.com/aws/aws-sdk-go-v2"},
 	"cmd/agent-aws":       {"internal/export/waf", "internal/feed", "internal/outbound", "internal/secret", "github.com/aws/aws-sdk-go-v2"},

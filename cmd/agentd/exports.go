@@ -27,6 +27,7 @@ type exports struct {
 	lists   *lists
 	runner  *export.Runner
 	server  *web.Server
+	taxii   *collection
 	version atomic.Uint64
 	ready   <-chan struct{} // closed when the bans of the last run are in force again
 
@@ -35,9 +36,9 @@ type exports struct {
 }
 
 func openExports(l *lists, ready <-chan struct{}, log *slog.Logger) *exports {
-	e := &exports{lists: l, ready: ready, known: map[string]export.Export{}}
+	e := &exports{lists: l, ready: ready, taxii: newCollection(), known: map[string]export.Export{}}
 	e.runner = export.NewRunner(e, log)
-	e.server = web.New(web.Options{Exports: e.runner.Status, Log: log})
+	e.server = web.New(web.Options{Exports: e.runner.Status, Log: log, Mounted: map[string]http.Handler{"/taxii2/": e.taxii}})
 	return e
 }
 
@@ -60,8 +61,8 @@ var errNotReady = errors.New("what is blocked is not known yet: the firewall beg
 func (e *exports) Blocked(ctx context.Context, s export.Selection) (cidr.Ranges, error) {
 	select {
 	case <-e.ready:
-	default:
-		return cidr.Ranges{}, errNotReady
+	case <-ctx.Done():
+		return cidr.Ranges{}, ctx.Err()
 	}
 	var all []cidr.Ranges
 	if s.Feeds {
@@ -132,6 +133,7 @@ func (e *exports) apply(c config.AgentConf) {
 	if h.Password.Given() {
 		set.Password = h.Password.Read
 	}
+	e.taxii.on.Store(h.TAXII)
 	e.server.Set(set)
 }
 
@@ -143,7 +145,7 @@ func (e *exports) runners(log *slog.Logger) []runner {
 // reasons says what is wrong, for the health of the daemon.
 func (e *exports) reasons() (all []string) {
 	for _, s := range e.runner.Status() {
-		if s.Err != nil && !errors.Is(s.Err, errNotReady) {
+		if s.Err != nil {
 			all = append(all, "export "+s.Export.Name+": "+s.Err.Error())
 		}
 	}

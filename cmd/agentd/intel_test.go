@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/control"
+	"github.com/palisade-agent/palisade/internal/export/taxii"
 	"github.com/palisade-agent/palisade/internal/feed/catalog"
 	"github.com/palisade-agent/palisade/internal/outbound/baddays"
 )
@@ -230,7 +231,7 @@ func TestAnExportFollowsBansAndFeeds(t *testing.T) {
 	g := station(t, "[feed f]\npath = "+list+"\n[allow a]\naddresses = 44.1.1.9\n"+
 		"[export nginx]\nformat = nginx-deny\npath = "+dir+"/deny.conf\nevery = 1s\nreload = echo x >> "+dir+"/reloads\n"+
 		"[export bans]\nformat = plain\npath = "+dir+"/bans.txt\ncontents = bans\njails = app\nevery = 1s\nempty = yes\n"+
-		"[http]\nlisten = 127.0.0.1:18899\ntoken = tt\n[export edl]\nformat = edl\nserve = yes\nevery = 1s\n")
+		"[http]\nlisten = 127.0.0.1:18899\ntoken = tt\ntaxii = yes\n[export edl]\nformat = edl\nserve = yes\nevery = 1s\n")
 	content := func(name string) string {
 		b, _ := os.ReadFile(filepath.Join(dir, name))
 		var all []string
@@ -268,6 +269,20 @@ func TestAnExportFollowsBansAndFeeds(t *testing.T) {
 		status, body := get("tt")
 		return status == 200 && strings.Contains(body, "44.1.1.1\n") && strings.Contains(body, "44.2.0.0/16\n") && !strings.Contains(body, ":")
 	})
+	// Our own bans are a collection that a feed of ours can read; those by hand are no indicators.
+	var failing []string
+	for range 1000 {
+		failing = append(failing, "44.1.1.7")
+	}
+	g.failures(failing...)
+	reader := station(t, "[http]\n[feed other-machine]\nformat = taxii\nurl = http://127.0.0.1:18899/taxii2/api/collections/"+taxii.Collection+"/objects/\napikey = tt\ninterval = 2s\n")
+	waitFor(t, 60*time.Second, "another machine reads our bans", func() bool { return strings.Contains(reader.tell("banned", "44.1.1.7"), "other-machine") })
+	if s := reader.feeds()["other-machine"]; s.Ranges != 1 {
+		t.Errorf("it reads more than who was banned for failures: %+v", s)
+	}
+	g.ctl("unban", "44.1.1.7")
+	waitFor(t, 60*time.Second, "it lets go who is unbanned", func() bool { return reader.feeds()["other-machine"].Ranges == 0 })
+	reader.end(syscall.SIGTERM)
 	if status, body := get("wrong"); status != 401 || strings.Contains(body, "44.") {
 		t.Errorf("with a wrong token: %d %q", status, body)
 	}

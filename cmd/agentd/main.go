@@ -169,6 +169,8 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	}, options)
 
 	live.Steer(a)
+	service := a.Service()
+	exports.taxii.service.Store(&service)
 
 	servers, err := listenMetrics(ctx, f.metrics, metrics.Options{
 		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Cut: open.stats(), Reports: reports.desk.Status, Log: log,

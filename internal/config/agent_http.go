@@ -22,6 +22,7 @@ type HTTPConf struct {
 	Password  secret.Ref
 	Allow     []netip.Prefix // who may ask; none: everybody
 	Insecure  bool           // serve other machines without TLS
+	TAXII     bool           // show our own bans as a collection of TAXII 2.1, at /taxii2/
 }
 
 func httpDefaults() HTTPConf { return HTTPConf{Timeout: time.Minute} }
@@ -38,6 +39,7 @@ func httpSection() agentSection {
 		{"user", plainText(func(a *AgentConf, _ string) *string { return &a.HTTP.User }, nil)},
 		{"password", aSecret(func(a *AgentConf, _ string) *secret.Ref { return &a.HTTP.Password })},
 		{"allow", prefixes(func(a *AgentConf, _ string) *[]netip.Prefix { return &a.HTTP.Allow })},
+		{"taxii", yesOrNo(func(a *AgentConf, _ string) *bool { return &a.HTTP.TAXII })},
 		{"insecure", yesOrNo(func(a *AgentConf, _ string) *bool { return &a.HTTP.Insecure })},
 	}}
 }

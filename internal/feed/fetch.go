@@ -198,6 +198,7 @@ func (w *worker) changes(ctx context.Context, i int, had partTag, old origin, f 
 		return tag, errUnchanged
 	}
 	if !whole {
+		g.judge.trust()
 		_, err = w.copies.read(w.source.Name, func(k kept) {
 			if _, newer := fresh[k.ID]; k.part == i && !newer {
 				g.take(i, k.Entry)

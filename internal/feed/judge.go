@@ -25,6 +25,9 @@ func (w *worker) newJudge() *judge {
 	return &judge{guard: NewGuard(g), now: g.Now, shortTime: w.source.ShortTime}
 }
 
+// trust lets the list become small or empty: its publisher has taken back entry by entry.
+func (j *judge) trust() { j.guard.g.MayEmpty, j.guard.g.MayShrink = true, 1 }
+
 func (j *judge) take(k kept) {
 	if !k.since.IsZero() {
 		end := k.since.Add(j.shortTime)
