@@ -142,6 +142,10 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, name := range names {
 			offer("jail:"+name, "jail")
 		}
+	case last == "--to", last == "--state": // words lack the value that they want
+		return sub.offerReports(ctx, nil, last, offer)
+	case cmd != nil && cmd.name == "report" && len(words) > 1 && err == nil && !strings.HasPrefix(current, "-"):
+		return sub.offerReports(ctx, words[1:], last, offer)
 	case last == "--kind":
 		for _, kind := range control.EventKinds() {
 			offer(kind, "")

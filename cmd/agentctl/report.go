@@ -237,3 +237,48 @@ func retractReports(ctx context.Context, c *call, ip string) error {
 	}
 	return err
 }
+
+// reportStates are the words of --state.
+func reportStates() []string {
+	return []string{"waiting", "sent", "known", "refused", "cancelled", "dropped", "too-old"}
+}
+
+// offerReports completes what follows report: states, destinations, jails, and the numbers of reports that a command
+// is for.
+func (c *call) offerReports(ctx context.Context, words []string, last string, offer func(word, brief string)) error {
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	c.client = control.NewClient(c.socket)
+	fits := map[string][]string{"show": reportStates(), "retry": {"waiting", "refused"}, "drop": {"waiting"}}
+	switch {
+	case last == "--state":
+		for _, s := range reportStates() {
+			offer(s, "")
+		}
+		return nil
+	case last != "--to" && len(words) == 1 && words[0] == "preview":
+		names, err := c.jails(ctx)
+		for _, name := range names {
+			offer(name, "jail")
+		}
+		return err
+	case last != "--to" && (len(words) == 0 || fits[words[0]] == nil):
+		return nil
+	}
+	var all control.Reports
+	if err := c.client.Get(ctx, "/v1/reports", url.Values{"limit": {"100"}}, &all); err != nil {
+		return err
+	}
+	if last == "--to" {
+		for _, d := range all.Destinations {
+			offer(d.Name, d.Type)
+		}
+		return nil
+	}
+	for _, r := range all.Reports {
+		if slices.Contains(fits[words[0]], r.State) {
+			offer(strconv.FormatUint(r.ID, 10), r.IP+" to "+r.Destination+", "+r.State)
+		}
+	}
+	return nil
+}
