@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -51,8 +52,9 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer c.mu.Unlock()
 	_, call, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	var q struct {
-		Name, Id, Scope, LockToken, NextMarker, IPAddressVersion string
-		Addresses                                                []string
+		ID                                                   string `json:"Id"`
+		Name, Scope, LockToken, NextMarker, IPAddressVersion string
+		Addresses                                            []string
 	}
 	body, _ := io.ReadAll(r.Body)
 	if err := json.Unmarshal(body, &q); err != nil || !strings.Contains(r.Header.Get("Authorization"), "AKIDEXAMPLE") {
@@ -94,13 +96,13 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = json.NewEncoder(w).Encode(out)
 	case "GetIPSet":
-		_ = json.NewEncoder(w).Encode(map[string]any{"LockToken": fmt.Sprint(s.token), "IPSet": map[string]any{"Name": q.Name, "Id": q.Id, "Addresses": s.addresses, "IPAddressVersion": "IPV4", "ARN": "a"}})
+		_ = json.NewEncoder(w).Encode(map[string]any{"LockToken": strconv.Itoa(s.token), "IPSet": map[string]any{"Name": q.Name, "Id": q.ID, "Addresses": s.addresses, "IPAddressVersion": "IPV4", "ARN": "a"}})
 	case "CreateIPSet":
 		c.writes++
 		c.sets[q.Name] = &ipSet{addresses: q.Addresses, v6: q.IPAddressVersion == "IPV6"}
 		fmt.Fprint(w, "{}")
 	case "UpdateIPSet":
-		if q.LockToken != fmt.Sprint(s.token) {
+		if q.LockToken != strconv.Itoa(s.token) {
 			refuse(400, "WAFOptimisticLockException")
 			return
 		}

@@ -66,27 +66,28 @@ func documentsOf(l catalog.List, part int) string {
 // TestEveryReadyMadeListNeedsItsKeyAlone runs the real daemon with all of them, on a good day and a bad one.
 func TestEveryReadyMadeListNeedsItsKeyAlone(t *testing.T) {
 	p := newPublisher(t)
-	conf := p.http()
+	var conf strings.Builder
+	conf.WriteString(p.http())
 	for _, l := range catalog.Feeds() {
-		conf += "[feed " + l.Name + "]\ntype = " + l.Name + "\n"
+		fmt.Fprintf(&conf, "[feed %s]\ntype = %[1]s\n", l.Name)
 		var urls []string
 		for i := range l.Parts {
 			path := fmt.Sprintf("/%s/%d", l.Name, i)
 			p.publish(path, documentsOf(l, i))
 			urls = append(urls, p.URL+path)
 		}
-		conf += "url = " + strings.Join(urls, " ") + "\n"
+		fmt.Fprintf(&conf, "url = %s\n", strings.Join(urls, " "))
 		if l.Auth != catalog.Open {
-			conf += "apikey = the-key\n"
+			conf.WriteString("apikey = the-key\n")
 		}
 		if l.Form == catalog.Pair {
-			conf += "apisecret = the-secret\n"
+			conf.WriteString("apisecret = the-secret\n")
 		}
 		if l.Needs == "country" {
-			conf += "country = RU\n"
+			conf.WriteString("country = RU\n")
 		}
 	}
-	g := station(t, conf)
+	g := station(t, conf.String())
 	var names []string
 	for _, l := range catalog.Feeds() {
 		names = append(names, l.Name)
@@ -155,16 +156,17 @@ func TestOneBanIsToldToEverybodyOnce(t *testing.T) {
 	s.Handle("/blocklist", baddays.Text(`{"status":"success","error":"0"}`))
 	s.Handle("/broken", baddays.Status(401, "who are you"))
 	s.Handle("/", baddays.Text("{}"))
-	conf := "[http]\nca = " + s.CA + "\n[DEFAULT]\nhold = 1s\njails = a*\n"
+	var all strings.Builder
+	fmt.Fprintf(&all, "[http]\nca = %s\n[DEFAULT]\nhold = 1s\njails = a*\n", s.CA)
 	types := []string{"wayscloud", "abuseipdb", "blocklist-de", "dshield", "xarf", "webhook", "http"}
 	for _, kind := range types {
 		path := "/" + kind
 		if kind == "blocklist-de" {
 			path = "/blocklist"
 		}
-		conf += "[report " + kind + "]\ntype = " + kind + "\nurl = " + s.URL + path + "\napikey = the-key\nuser = 12345\norganisation = Example\ncontact = abuse@example.org\ndomain = example.org\nbody = {\"ip\":\"{ip}\"}\n"
+		fmt.Fprintf(&all, "[report %s]\ntype = %[1]s\nurl = %s\napikey = the-key\nuser = 12345\norganisation = Example\ncontact = abuse@example.org\ndomain = example.org\nbody = {\"ip\":\"{ip}\"}\n", kind, s.URL+path)
 	}
-	conf += "[report broken]\ntype = http\nurl = " + s.URL + "/broken\nbody = {ip}\n[report other-jail]\ntype = http\nurl = " + s.URL + "/other\nbody = {ip}\njails = zebra\n"
+	conf := all.String() + "[report broken]\ntype = http\nurl = " + s.URL + "/broken\nbody = {ip}\n[report other-jail]\ntype = http\nurl = " + s.URL + "/other\nbody = {ip}\njails = zebra\n"
 	g := station(t, conf)
 	// maxretry is 1000: a thousand failures are one ban.
 	var many []string
@@ -194,15 +196,15 @@ func TestOneBanIsToldToEverybodyOnce(t *testing.T) {
 	if st := g.tell("status"); !strings.Contains(st, "report broken: the server answers 401: who are you") {
 		t.Errorf("the health does not tell: %s", st)
 	}
-	var all control.Reports
-	if err := json.Unmarshal([]byte(g.tell("report", "--json", "--limit", "0")), &all); err != nil && !strings.Contains(err.Error(), "after top-level") {
+	var told control.Reports
+	if err := json.Unmarshal([]byte(g.tell("report", "--json", "--limit", "0")), &told); err != nil && !strings.Contains(err.Error(), "after top-level") {
 		t.Error(err)
 	}
 	states := map[string]int{}
-	for _, r := range all.Reports {
+	for _, r := range told.Reports {
 		states[r.State]++
 	}
-	if states["sent"] != 7 || states["waiting"] != 1 || len(all.Reports) != 8 {
+	if states["sent"] != 7 || states["waiting"] != 1 || len(told.Reports) != 8 {
 		t.Errorf("states: %v", states)
 	}
 	// A ban that is lifted in time is not reported.

@@ -29,6 +29,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 		}
 		for name, seed := range map[string]func(t *testing.T){
 			"single addresses and networks, by hand": func(t *testing.T) {
+				t.Helper()
 				g.ctl("ban", "all", "45.92.0.0/16", "46.1.1.1")
 				g.shut("46.1.1.1")
 				g.shut("45.92.77.1")
@@ -42,6 +43,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.comesIn("45.92.77.1")
 			},
 			"an import of threats into a set": func(t *testing.T) {
+				t.Helper()
 				p.publish("/live", `{"threats":[`+threats(1, 500, 80)+`]}`)
 				g.agentConf(p.http() + "[feed wayscloud]\ntype = wayscloud-portal\nurl = " + p.URL + "/live\n")
 				g.shut("44.1.0.7")
@@ -52,6 +54,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.comesIn("44.1.0.7")
 			},
 			"a blocker with a score and a bound": func(t *testing.T) {
+				t.Helper()
 				p.publish("/scored", `{"threats":[`+threats(2, 50, 59)+","+threats(3, 1500, 60)+`]}`)
 				g.agentConf(p.http() + "[feed wayscloud]\ntype = wayscloud-portal\nurl = " + p.URL + "/scored\nmin_score = 60\nmax_entries = 1000\nexpires = 1d\n")
 				g.loaded("wayscloud")
@@ -65,6 +68,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.want("beyond max_entries", "44.3.7.1", map[uint16]bool{22: true})
 			},
 			"the worst of a country": func(t *testing.T) {
+				t.Helper()
 				p.publish("/country", `{"country":"RU","top_ips":[{"ip_address":"44.4.0.1"},{"ip_address":"44.4.0.2"},{"ip_address":"44.4.0.3"}]}`)
 				g.agentConf(p.http() + "[feed country-RU]\ntype = wayscloud-country\ncountry = RU\nurl = " + p.URL + "/country\nmax_entries = 2\n")
 				g.loaded("country-RU")
@@ -72,6 +76,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.want("beyond max_entries", "44.4.0.3", map[uint16]bool{22: true})
 			},
 			"command servers, both ways": func(t *testing.T) {
+				t.Helper()
 				path := filepath.Join(g.dir, "c2")
 				if err := os.WriteFile(path, []byte("198.18.5.0/24\n"), 0o644); err != nil {
 					t.Fatal(err)
@@ -86,6 +91,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.want("with the list", "198.18.5.9", map[uint16]bool{22: false})
 			},
 			"indicators over TAXII, only what is new": func(t *testing.T) {
+				t.Helper()
 				p.publish("/taxii/collections/malicious-ips/objects", `{"type":"bundle","objects":[{"type":"indicator","id":"indicator--1","pattern":"[ipv4-addr:value = '44.6.0.1'] OR [ipv4-addr:value = '44.6.0.2']"},`+
 					`{"type":"indicator","id":"indicator--2","pattern":"[domain-name:value = 'x.example']"}]}`)
 				conf := p.http() + "[feed ismalicious]\ntype = ismalicious-taxii\napikey = KEY\napisecret = SECRET\nurl = " + p.URL + "/taxii/collections/malicious-ips/objects\ndirection = both\n"
@@ -101,6 +107,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.comesIn("44.6.0.1")
 			},
 			"two jails for ssh": func(t *testing.T) {
+				t.Helper()
 				log := filepath.Join(g.dir, "auth.log")
 				if err := os.WriteFile(log, nil, 0o644); err != nil {
 					t.Fatal(err)
@@ -120,7 +127,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 					}
 				}
 				g.ctl("reload")
-				line := fmt.Sprintf("%s host sshd[1]: Failed password for root from 46.7.7.7 port 4000 ssh2\n", time.Now().Format("Jan _2 15:04:05"))
+				line := time.Now().Format("Jan _2 15:04:05") + " host sshd[1]: Failed password for root from 46.7.7.7 port 4000 ssh2\n"
 				if err := os.WriteFile(log, []byte(line), 0o644); err != nil {
 					t.Fatal(err)
 				}
@@ -135,6 +142,7 @@ func TestPacketInsteadOfScripts(t *testing.T) {
 				g.ctl("reload")
 			},
 			"lists for nginx, pfSense and Palo Alto": func(t *testing.T) {
+				t.Helper()
 				p.publish("/live8", `{"threats":[`+threats(8, 20, 80)+`]}`)
 				p.publish("/list", "44.9.0.1\n44.9.0.0/24\n")
 				dir := t.TempDir()
