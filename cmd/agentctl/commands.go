@@ -93,6 +93,7 @@ func daemonCommands() []*command {
 			examples: []string{"agentctl firewall", "agentctl firewall verify && echo right"},
 		},
 		feedCommand(),
+		countryCommand(),
 		reportCommand(),
 		exportCommand(),
 		{
@@ -160,7 +161,7 @@ func overview() string {
 	b.WriteString("Usage: agentctl [-s SOCKET] [-c DIR] [--json] COMMAND\n\nShows and steers agentd.\n\nCommands:\n")
 	t := newTable()
 	for _, c := range commands() {
-		t.add("  "+c.usage, c.brief)
+		t.add("  "+c.short(), c.brief)
 	}
 	t.write(&b)
 	b.WriteString("\nOptions, before or after the command:\n")
@@ -172,6 +173,22 @@ Example:
   agentctl status sshd
 `)
 	return b.String()
+}
+
+// widestUsage is how much of the ways to use a command the overview shows; the command's help has the rest.
+const widestUsage = 110
+
+// short is as much of the usage as the overview has room for: whole ways, the first at least.
+func (c *command) short() string {
+	ways := strings.Split(c.usage, " | "+c.name)
+	usage := ways[0]
+	for i, w := range ways[1:] {
+		if len(usage)+len(w) > widestUsage {
+			return fmt.Sprintf("%s | … (%d more)", usage, len(ways)-1-i)
+		}
+		usage += " | " + c.name + w
+	}
+	return usage
 }
 
 func globalOptions() *table {

@@ -43,6 +43,13 @@ func options() []option {
 		{"entries", "PATH", "where in the JSON the addresses are, as threats[].ip"},
 		{"score", "PATH", "where an entry's score is: a path in JSON, a column in CSV"},
 		{"column", "COLUMN", "the column of CSV with the addresses, by number or name"},
+		{"name", "NAME", "who reports"},
+		{"contact", "MAIL", "where they reach you"},
+		{"domain", "DOMAIN", "a domain of yours"},
+		{"intent", "TEXT", "what you report, and why"},
+		{"source", "SOURCE", "how reports come about: automated (the default), hybrid or manual"},
+		{"url", "URL", "the list is here instead"},
+		{"yes", "", "do it without a question"},
 		{"hits", "", "how often each was met, where the firewall counts (hits = yes in agent.conf)"},
 		{"time", "TIME", "how long: 3600, 90m, 1d 12h, or -1 for ever"},
 	}

@@ -17,19 +17,25 @@ const reportLimit = 20
 
 func reportCommand() *command {
 	return &command{
-		name: "report", max: -1, options: []string{"limit", "to", "state", "all"}, run: reportsOf,
-		usage: "report [list] [IP] [--to NAME] [--state STATE] [--limit N] | report show ID | report preview JAIL IP | report retry ID…|--all | report drop ID…|--all [--to NAME] | report retract IP",
+		name: "report", max: -1, options: append([]string{"limit", "to", "state", "all"}, reporterOptions()...), run: reportsOf,
+		usage: "report [list] [IP] [--to NAME] [--state STATE] [--limit N] | report show ID | report preview JAIL IP | report retry ID…|--all | report drop ID…|--all [--to NAME] | report retract IP | " +
+			"report register [--name NAME] [--contact MAIL] [--domain DOMAIN] [--intent TEXT] [--source SOURCE] [--to NAME] [--db PATH] [--yes] | report verify [--to NAME] [--db PATH] [--yes]",
 		subs: []string{
 			"list\twho is told, and of whom", "show\teverything about one report", "preview\twhat would be reported, and where not and why", "retry\ttry again at once",
 			"drop\tnever send it", "retract\ttake back what was said of an address",
+			"register\tbecome a reporter of WAYSCloud", "verify\tprove to WAYSCloud whose domain it is",
 		},
 		brief: "what others are told of bans: what waits, what was sent, and what they said",
 		more: "Nothing is reported unless a section [report NAME] of agent.conf names the jail. A report waits for some\n" +
 			"minutes, and is not sent if the ban is lifted meanwhile. preview shows what would be sent, word by word. list\n" +
-			"exits with 1 if something keeps reports from being sent.",
+			"exits with 1 if something keeps reports from being sent.\n" +
+			"register tells WAYSCloud who reports, once, with the key of [report NAME] (--name, --contact, --domain, --intent,\n" +
+			"--source); verify raises its trust. Both show what they send and ask first. What they call you is kept beside the\n" +
+			"database (--db). They need no daemon.",
 		examples: []string{
 			"agentctl report", "agentctl report list 192.0.2.1", "agentctl report preview sshd 192.0.2.1", "agentctl report retry --all",
 			"agentctl report drop 17", "agentctl report retract 192.0.2.1",
+			"sudo agentctl report register --name 'Example Ltd' --contact abuse@example.org --domain example.org",
 		},
 	}
 }
@@ -42,7 +48,18 @@ func reportsOf(ctx context.Context, c *call) error {
 	if word != "list" && (c.values["limit"] != "" || c.values["state"] != "") {
 		return usagef("--limit and --state belong to report list")
 	}
+	if word != "register" && word != "verify" {
+		for _, name := range reporterOptions() {
+			if c.flags[name] || c.values[name] != "" {
+				return usagef("--%s belongs to report register and report verify", name)
+			}
+		}
+	}
 	switch {
+	case word == "register" && len(rest) == 0:
+		return registerReporter(ctx, c)
+	case word == "verify" && len(rest) == 0:
+		return verifyReporter(ctx, c)
 	case word == "list" && len(rest) <= 1:
 		return listReports(ctx, c, rest)
 	case word == "show" && len(rest) == 1:
