@@ -250,3 +250,29 @@ func stage(t *testing.T, d *report.Desk, kept *memory, bans ...report.Ban) {
 	}
 	d.Stored(rows)
 }
+
+func TestReportsThatAreDoneAreForgottenAfterAMonthWhoeverIsConfigured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kept := newMemory()
+		d := newDesk(t, kept, report.Setup{Rules: rules(nil), Destination: newTaker()})
+		d.stage(ban("8.8.8.8"))
+		pass(20 * 24 * time.Hour)
+		d.stage(ban("9.9.9.9"))
+		pass(9 * 24 * time.Hour)
+		if d.states() != "8.8.8.8 sent, 9.9.9.9 sent" {
+			t.Errorf("states: %s", d.states())
+		}
+		pass(2 * 24 * time.Hour)
+		if d.states() != "9.9.9.9 sent" {
+			t.Errorf("states: %s", d.states())
+		}
+		d.stop()
+		pass(30 * 24 * time.Hour)
+		d = newDesk(t, kept)
+		defer d.stop()
+		synctest.Wait()
+		if d.states() != "" {
+			t.Errorf("states: %s", d.states())
+		}
+	})
+}

@@ -111,12 +111,31 @@ func (d *Desk) Run(ctx context.Context) error {
 		d.start(d.boxes[name])
 	}
 	d.mu.Unlock()
+	d.forgetOld()
 	<-ctx.Done()
 	d.mu.Lock()
 	d.runs.ctx = nil // nothing is started any more
 	d.mu.Unlock()
 	d.runs.group.Wait()
 	return nil
+}
+
+// forgetOld prunes what is remembered of destinations that are not configured any more, which have no sender to do it.
+func (d *Desk) forgetOld() {
+	d.mu.Lock()
+	var rows []store.OutboxRow
+	for _, b := range d.boxes {
+		if b.setup == nil {
+			rows = append(rows, d.prune(b, d.now())...)
+		}
+	}
+	d.mu.Unlock()
+	if len(rows) == 0 {
+		return
+	}
+	if err := d.store.CommitOutbox(rows); err != nil { // the next start does it
+		d.log.Warn("old reports cannot be forgotten", "err", err)
+	}
 }
 
 // sender sends to one destination.
