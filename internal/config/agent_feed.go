@@ -138,6 +138,9 @@ func checkFeed(a *AgentConf, name string) (wrong []complaint) {
 	case l.Needs == "country" && f.Country == "":
 		broken("type", "it is not said which country", "write country = XX, of two letters")
 	}
+	if (f.Key.Given() || f.Password.Given()) && slices.ContainsFunc(f.URLs, unprotected) {
+		wrong = append(wrong, complaint{severity: Warning, key: "url", msg: "the key goes over the network without TLS, where others can read it", hint: "write https://"})
+	}
 	if f.ShortScore >= 0 && f.MinScore >= 0 && f.ShortScore >= f.MinScore {
 		wrong = append(wrong, complaint{severity: Warning, key: "short_score", msg: "nobody has a score from short_score up to min_score", hint: "make short_score less than min_score"})
 	}

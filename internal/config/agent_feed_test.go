@@ -132,6 +132,15 @@ func TestAKeyIsNeverAmongTheProblems(t *testing.T) {
 	}
 }
 
+func TestAKeyThatGoesOverTheNetworkInClearIsWarnedOf(t *testing.T) {
+	for url, warned := range map[string]bool{"http://a.example/x": true, "http://192.0.2.1/x": true, "https://a.example/x": false, "http://127.0.0.1:8080/x": false, "http://[::1]/x": false, "http://localhost/x": false} {
+		got := agentTree(t, "-- agent.conf --\n[feed f]\nurl = "+url+"\napikey = k\n[report r]\ntype = webhook\njails = *\nurl = "+url+"\napikey = k\n")
+		if n := strings.Count(strings.Join(agentProblems(got), "\n"), "without TLS"); n == 2 != warned || n == 1 {
+			t.Errorf("%s: %q", url, agentProblems(got))
+		}
+	}
+}
+
 func TestAllowlistsAreRead(t *testing.T) {
 	got := agentTree(t, "-- agent.conf --\n[allow cdn]\ntype = cloudflare\n[allow office]\naddresses = 192.0.2.7/24\nhosts = vpn.example.org home.example.net\n[allow empty]\n[allow bad]\nhosts = 192.0.2.1\n")
 	a := got.Agent.Allows

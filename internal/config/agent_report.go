@@ -123,6 +123,9 @@ func checkReport(a *AgentConf, name string) (wrong []complaint) {
 	if len(r.Jails) == 0 {
 		broken("jails", "no jail's bans are reported unless it is named", "write jails = sshd, or jails = * for all")
 	}
+	if (r.Key.Given() || r.Password.Given()) && unprotected(r.URL) {
+		wrong = append(wrong, complaint{severity: Warning, key: "url", msg: "the key goes over the network without TLS, where others can read it", hint: "write https://"})
+	}
 	needs := func(key string, given bool, hint string) {
 		if !given {
 			broken("type", "there is no "+key, "write "+key+" = "+hint)

@@ -195,6 +195,16 @@ func goodURL(value string) (msg, hint string) {
 	return "", ""
 }
 
+// unprotected reports whether what is sent to an address can be read on its way by others than this machine's.
+func unprotected(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	return u.Hostname() != "localhost" && (err != nil || !a.IsLoopback())
+}
+
 // wholePath reads the path of a file or folder.
 func wholePath(target place[string]) func(*AgentConf, string, string) []complaint {
 	return plainText(target, func(value string) (msg, hint string) {

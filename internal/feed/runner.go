@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/palisade-agent/palisade/internal/firewall/cidr"
@@ -44,6 +44,8 @@ type Runner struct {
 	allow   func() cidr.Ranges
 	own     func() cidr.Ranges
 	started time.Time
+
+	suspects atomic.Pointer[[]suspect]
 
 	mu      sync.Mutex // guards the fields below
 	order   []string
@@ -112,6 +114,7 @@ func (r *Runner) Set(sources []Source) {
 	for _, s := range sources {
 		r.order = append(r.order, s.Name)
 	}
+	r.joinSuspects()
 	if err := r.copies.sweep(names); err != nil {
 		r.log.Warn("old copies of lists could not be removed", "err", err)
 	}
@@ -255,18 +258,44 @@ func (r *Runner) Blocked() (all []Contents) {
 	return all
 }
 
-// Counts names the list by which an address is banned at its first failure; empty if there is none.
+// Counts names the list by which an address is banned at its first failure; empty if there is none. It is asked for
+// every failure, and takes no lock.
 func (r *Runner) Counts(a netip.Addr) string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(r.workers)) {
-		w := r.workers[name]
-		w.mu.Lock()
-		counts := w.source.Use == ForBlocking && w.count.Contains(a)
-		w.mu.Unlock()
-		if counts {
-			return name
+	all := r.suspects.Load()
+	if all == nil {
+		return ""
+	}
+	for _, s := range *all {
+		if s.count.Contains(a) {
+			return s.name
 		}
 	}
 	return ""
+}
+
+// suspect is who is banned at the first failure, by one list.
+type suspect struct {
+	name  string
+	count cidr.Ranges
+}
+
+// gatherSuspects renews what Counts looks at.
+func (r *Runner) gatherSuspects() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.joinSuspects()
+}
+
+// joinSuspects is gatherSuspects with mu held.
+func (r *Runner) joinSuspects() {
+	var all []suspect
+	for _, name := range r.order {
+		w := r.workers[name]
+		w.mu.Lock()
+		if w.source.Use == ForBlocking && !w.count.Empty() {
+			all = append(all, suspect{name, w.count})
+		}
+		w.mu.Unlock()
+	}
+	r.suspects.Store(&all)
 }

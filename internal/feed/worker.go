@@ -305,6 +305,7 @@ func (w *worker) deliver(v *Verdict, state State) {
 	w.mu.Unlock()
 	w.verdictEnd, w.delivered = v.NextEnd, true
 	if !same {
+		w.gatherSuspects()
 		w.out(w.source, v.Block, v.Count)
 	}
 }
