@@ -20,7 +20,8 @@ func TestServicesAreAskedForWhichThereIsAKey(t *testing.T) {
 	var c config.AgentConf
 	c.Checks = []config.CheckConf{
 		{Name: "mine", Enabled: true, Type: "abuseipdb", Key: key, URL: "https://proxy.example"},
-		{Name: "off", Type: "wayscloud", Key: key}, {Name: "broken", Enabled: true, Broken: true, Type: "wayscloud"},
+		{Name: "off", Type: "wayscloud", Key: key},
+		{Name: "broken", Enabled: true, Broken: true, Type: "wayscloud"},
 	}
 	c.Feeds = []config.FeedConf{
 		{Name: "ab", Enabled: true, Type: "abuseipdb", Key: key}, // asked already
