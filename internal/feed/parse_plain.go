@@ -133,6 +133,9 @@ func span(word []byte) (e Entry, why string) {
 		a = a.Unmap()
 	}
 	first, last := ends(netip.PrefixFrom(a, bits))
+	if last.Is4In6() {
+		return e, "this network ends in IPv4 addresses that are written as IPv6"
+	}
 	return Entry{First: first, Last: last}, ""
 }
 
