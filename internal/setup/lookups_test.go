@@ -37,8 +37,11 @@ func TestServicesAreAskedForWhichThereIsAKey(t *testing.T) {
 		{Name: "hook", Enabled: true, Type: "webhook", URL: "https://hook.example"},
 	}
 	want := []struct{ name, typ, url string }{
-		{"check mine", "abuseipdb", "https://proxy.example"}, {"feed ru", "wayscloud-portal", ""}, {"feed taxii", "ismalicious", ""},
-		{"feed cs", "crowdsec", "http://10.0.0.2:8080"}, {"report way", "wayscloud", ""},
+		{"check mine", "abuseipdb", "https://proxy.example"},
+		{"feed ru", "wayscloud-portal", ""},
+		{"feed taxii", "ismalicious", ""},
+		{"feed cs", "crowdsec", "http://10.0.0.2:8080"},
+		{"report way", "wayscloud", ""},
 	}
 	all := Lookups(c)
 	if len(all) != len(want) {
