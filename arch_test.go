@@ -74,7 +74,7 @@ var imports = map[string][]string{
 	"internal/control/f2b": {"internal/control/f2b/pickle", "internal/pytext"},
 	// The file of events for SIEMs, and the numbers for Prometheus.
 	"internal/eventlog": {},
-	"internal/metrics":  {"internal/action", "internal/agent", "internal/control", "internal/eventlog", "internal/firewall/cut", "internal/report"},
+	"internal/metrics":  {"internal/action", "internal/agent", "internal/control", "internal/eventlog", "internal/feed", "internal/firewall/cut", "internal/report"},
 	// Action scripts as fail2ban runs them.
 	"internal/action": {"internal/ident", "internal/pytext", "golang.org/x/sys"},
 	"internal/agent": {

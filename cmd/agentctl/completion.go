@@ -183,6 +183,8 @@ func (c *call) complete(ctx context.Context, typed []string) error {
 		for _, f := range export.Formats() {
 			offer(string(f), "")
 		}
+	case cmd.name == "export" && len(words) > 1 && (words[1] == "show" || words[1] == "write"):
+		return sub.offerExports(ctx, offer)
 	case cmd.name == "feed" && len(words) > 1 && (words[1] == "show" || words[1] == "refresh"):
 		return sub.offerFeeds(ctx, offer)
 	case cmd.name == "firewall" && len(words) == 1:

@@ -182,3 +182,18 @@ func previewExport(ctx context.Context, c *call, format string) error {
 	_, err := exporting.Write(c.stdout, b.Ranges(), exporting.Format(format), exporting.Options{IPv4: true, IPv6: true})
 	return err
 }
+
+// offerExports completes the name of an export.
+func (c *call) offerExports(ctx context.Context, offer func(word, brief string)) error {
+	ctx, cancel := context.WithTimeout(ctx, completionTime)
+	defer cancel()
+	c.client = control.NewClient(c.socket)
+	var all control.Exports
+	if err := c.client.Get(ctx, "/v1/exports", nil, &all); err != nil {
+		return err
+	}
+	for _, e := range all.Exports {
+		offer(e.Name, e.Format)
+	}
+	return nil
+}

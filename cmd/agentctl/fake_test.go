@@ -355,7 +355,7 @@ func serve(t *testing.T, state string) (socket string) {
 	daemon := fake{state, cancel}
 	commands := executor.Handler{Service: daemon, Jails: fakeJails{fake: daemon}}
 	s, err := control.Listen(ctx, socket, control.ServerOptions{
-		Service: daemon, Routes: fakeReports(),
+		Service: daemon, Routes: slices.Concat(fakeReports(), fakeLists()),
 		Fail2ban: func(ctx context.Context, request []byte) []byte {
 			return f2b.Execute(ctx, commands, slog.New(slog.DiscardHandler), request)
 		},

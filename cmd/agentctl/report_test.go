@@ -108,7 +108,7 @@ func TestReportsAreShownAndChanged(t *testing.T) {
 func TestReportsAreCompleted(t *testing.T) {
 	s := serve(t, "healthy")
 	for typed, want := range map[string]string{
-		"report ":                "list show preview retry drop retract",
+		"report ":                "list show preview retry drop retract register verify",
 		"report --state s":       "sent",
 		"report --to ":           "abuseipdb soc",
 		"report drop --to a":     "abuseipdb",
@@ -118,7 +118,7 @@ func TestReportsAreCompleted(t *testing.T) {
 		"report retry ":          "3 2",
 		"report drop ":           "3",
 		"report retract ":        "",
-		"report drop --":         "--limit --to --state --all --json --socket --config --help",
+		"report drop --":         "--limit --to --state --all --name --contact --intent --domain --source --yes --db --json --socket --config --help",
 		"report list 192.0.2.1 ": "",
 	} {
 		code, out, talk := agentctl(t, append([]string{"completion", "words", "--", "-s", s}, strings.Split(typed, " ")...)...)

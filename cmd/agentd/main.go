@@ -173,7 +173,7 @@ func serve(ctx context.Context, f flags, stdout, stderr io.Writer) (err error) {
 	exports.taxii.service.Store(&service)
 
 	servers, err := listenMetrics(ctx, f.metrics, metrics.Options{
-		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Cut: open.stats(), Reports: reports.desk.Status, Log: log,
+		Version: version(), Stats: a.Stats, Database: db.Size, Events: events.stats(), Cut: open.stats(), Reports: reports.desk.Status, Feeds: lists.runner.Status, Log: log,
 	})
 	if err != nil {
 		return err

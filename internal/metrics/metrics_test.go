@@ -19,6 +19,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/eventlog"
+	"github.com/palisade-agent/palisade/internal/feed"
 	"github.com/palisade-agent/palisade/internal/firewall"
 	"github.com/palisade-agent/palisade/internal/firewall/cut"
 	"github.com/palisade-agent/palisade/internal/jail"
@@ -154,6 +155,12 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		Cut: func() cut.Status {
 			return cut.Status{Sockets: 6, Flows: 7, Failures: 8, Dropped: 9, Missing: []string{"a", "b"}}
 		},
+		Feeds: func() []feed.Status {
+			return []feed.Status{
+				{Source: feed.Source{Name: "f"}, State: feed.Good, Entries: 10, Blocked: 8, Fetches: 3, Errors: 2},
+				{Source: feed.Source{Name: "g"}, State: feed.Over},
+			}
+		},
 		Reports: func() []report.DestinationStatus {
 			return []report.DestinationStatus{
 				{Name: "a", Configured: true, Waiting: 3, Lost: 4, Counts: report.Counts{Sent: 5, Known: 6, Refused: 7, Failed: 8, Cancelled: 9}},
@@ -196,6 +203,8 @@ func TestAScrapeTellsAllThatTheAgentDoes(t *testing.T) {
 		"palisade_store_commits_total":                      11, "palisade_store_commit_failures_total": 2, "palisade_store_size_bytes": 4096,
 		"palisade_event_file_healthy": 0, "palisade_event_file_lines_total": 5, "palisade_event_file_lost_total": 2, "palisade_event_file_waiting_bytes": 300,
 		"palisade_cut_total what=socket": 6, "palisade_cut_total what=flow": 7, "palisade_cut_failures_total": 8, "palisade_cut_dropped_total": 9, "palisade_cut_missing": 2,
+		"palisade_feed_healthy feed=f": 1, "palisade_feed_entries feed=f": 10, "palisade_feed_ranges feed=f": 8, "palisade_feed_fetches_total feed=f": 3, "palisade_feed_errors_total feed=f": 2,
+		"palisade_feed_healthy feed=g": 0, "palisade_feed_entries feed=g": 0, "palisade_feed_ranges feed=g": 0, "palisade_feed_fetches_total feed=g": 0, "palisade_feed_errors_total feed=g": 0,
 		"palisade_report_waiting destination=a": 3, "palisade_report_healthy destination=a": 1, "palisade_report_failures_total destination=a": 8,
 		"palisade_report_done_total destination=a result=sent": 5, "palisade_report_done_total destination=a result=known": 6,
 		"palisade_report_done_total destination=a result=refused": 7, "palisade_report_done_total destination=a result=cancelled": 9,
@@ -364,7 +373,7 @@ func TestTheDocumentationNamesEveryMetric(t *testing.T) {
 	_, _, body := scrape(t, Options{
 		Stats: func(context.Context) (agent.Stats, error) { return stats(), nil }, Database: func() (int64, error) { return 1, nil },
 		Events: func() eventlog.Stats { return eventlog.Stats{} }, Cut: func() cut.Status { return cut.Status{} },
-		Reports: func() []report.DestinationStatus { return nil },
+		Reports: func() []report.DestinationStatus { return nil }, Feeds: func() []feed.Status { return nil },
 	}, "/metrics")
 	told := map[string]bool{}
 	for _, name := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(body, -1) {

@@ -15,6 +15,7 @@ import (
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/control"
 	"github.com/palisade-agent/palisade/internal/eventlog"
+	"github.com/palisade-agent/palisade/internal/feed"
 	"github.com/palisade-agent/palisade/internal/firewall/cut"
 	"github.com/palisade-agent/palisade/internal/report"
 )
@@ -42,7 +43,9 @@ type Options struct {
 	Cut func() cut.Status
 	// Reports is how those stand who are told of bans; nil if nobody is.
 	Reports func() []report.DestinationStatus
-	Log     *slog.Logger // nil logs nothing
+	// Feeds is how lists stand; nil if there are none.
+	Feeds func() []feed.Status
+	Log   *slog.Logger // nil logs nothing
 }
 
 // Server answers scrapes. Make one with Listen; it starts with Run.
@@ -161,6 +164,9 @@ func (s *Server) text(ctx context.Context) ([]byte, error) {
 	}
 	if s.o.Reports != nil {
 		writeReports(&e, s.o.Reports())
+	}
+	if s.o.Feeds != nil {
+		writeFeeds(&e, s.o.Feeds(), time.Now())
 	}
 	writeProcess(&e)
 	return e.b, nil

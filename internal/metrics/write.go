@@ -2,10 +2,12 @@ package metrics
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/palisade-agent/palisade/internal/action"
 	"github.com/palisade-agent/palisade/internal/agent"
 	"github.com/palisade-agent/palisade/internal/eventlog"
+	"github.com/palisade-agent/palisade/internal/feed"
 	"github.com/palisade-agent/palisade/internal/firewall/cut"
 	"github.com/palisade-agent/palisade/internal/report"
 )
@@ -166,4 +168,27 @@ func writeReports(e *encoder, all []report.DestinationStatus) {
 	for _, d := range all {
 		e.value(float64(d.Counts.Failed), "destination", d.Name)
 	}
+}
+
+// writeFeeds writes how lists stand, feeds and allowlists.
+func writeFeeds(e *encoder, all []feed.Status, now time.Time) {
+	each := func(name, kind, help string, value func(feed.Status) (float64, bool)) {
+		e.family(name, kind, help)
+		for _, s := range all {
+			if v, known := value(s); known {
+				e.value(v, "feed", s.Source.Name)
+			}
+		}
+	}
+	number := func(f func(feed.Status) float64) func(feed.Status) (float64, bool) {
+		return func(s feed.Status) (float64, bool) { return f(s), true }
+	}
+	each("palisade_feed_healthy", gauge, "Whether the last try brought the list.", number(func(s feed.Status) float64 { return flag(s.Err == nil && s.State != feed.Over) }))
+	each("palisade_feed_entries", gauge, "Entries of the list.", number(func(s feed.Status) float64 { return float64(s.Entries) }))
+	each("palisade_feed_ranges", gauge, "Ranges of addresses that are blocked or allowed by the list.", number(func(s feed.Status) float64 { return float64(s.Blocked) }))
+	each("palisade_feed_age_seconds", gauge, "Time since the last good answer.", func(s feed.Status) (float64, bool) {
+		return now.Sub(s.Fetched).Seconds(), !s.Fetched.IsZero()
+	})
+	each("palisade_feed_fetches_total", counter, "Good answers.", number(func(s feed.Status) float64 { return float64(s.Fetches) }))
+	each("palisade_feed_errors_total", counter, "Tries that brought no list.", number(func(s feed.Status) float64 { return float64(s.Errors) }))
 }
