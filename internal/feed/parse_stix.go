@@ -184,8 +184,8 @@ func (p *parser) indicator(s *scanner, o *indicator) error {
 
 // withdraw hands over that what had an ID is not there any more.
 func (p *parser) withdraw(id []byte, line int) {
-	if len(id) > 0 {
-		p.entry(Entry{Revoked: true, ID: bounded(id), Score: NoScore, Line: line})
+	if name := bounded(id); name != "" {
+		p.entry(Entry{Revoked: true, ID: name, Score: NoScore, Line: line})
 	}
 }
 
