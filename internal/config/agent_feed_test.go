@@ -65,7 +65,7 @@ func TestAFeedThatCannotWorkIsBrokenAndTheOthersAreNot(t *testing.T) {
 		"no secret":         {"type = ismalicious-taxii\napikey = file:/k", "apikey = (not shown): this service wants a key and a secret"},
 		"no country":        {"type = wayscloud-country", "it is not said which country"},
 		"a wrong country":   {"type = wayscloud-country\ncountry = Norway", "this is no country code"},
-		"an unknown type":   {"type = spamhouse-drop", "unknown value; it counts as list (use one of list, wayscloud"},
+		"an unknown type":   {"type = spamhouse-drop", "unknown value; it counts as list (did you mean spamhaus-drop?)"},
 		"a password in it":  {"url = https://me:pw@a.example/b", "a user or a password in an address is seen by too many"},
 		"not of the web":    {"url = ftp://a.example/b", "this is no address of the web"},
 		"a path from here":  {"path = lists", "this is no whole path"},

@@ -22,7 +22,15 @@ func oneOf(target place[string], words ...string) func(*AgentConf, string, strin
 		word := strings.ToLower(value)
 		if !slices.Contains(words, word) {
 			t := target(a, name)
-			return []complaint{{msg: "unknown value; it counts as " + *t, hint: "use one of " + strings.Join(words, ", ")}}
+			hint := "use one of " + strings.Join(words, ", ")
+			if near := nearest(word, words); len(near) > 0 {
+				hint = "did you mean " + strings.Join(near, " or ") + "?"
+			}
+			counts := *t
+			if counts == "" {
+				counts = "nothing"
+			}
+			return []complaint{{msg: "unknown value; it counts as " + counts, hint: hint}}
 		}
 		*target(a, name) = word
 		return nil
